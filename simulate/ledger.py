@@ -1,0 +1,104 @@
+"""What happened to every job of one run: one row per job, kept in flat arrays because there may be a million."""
+
+from array import array
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+NEVER = float("nan")
+
+
+class Ledger:
+    """The record of one run, written while it goes on. All times are seconds of virtual time.
+
+    An attempt begins with `start` and ends with `finish`, or with `abandon` when its process is killed. What the design
+    itself believes (done, failed, leased) is not asked: this is what an onlooker sees.
+    """
+
+    def __init__(self, arrived: Sequence[float] | NDArray[np.float64]) -> None:
+        jobs = len(arrived)
+        nothing = array("d", [NEVER]) * jobs
+        self.jobs = jobs
+        self.arrived = array("d", arrived)  # the producer called enqueue
+        self.enqueued = nothing[:]  # the design had it in its table or queue
+        self.first_start = nothing[:]
+        self.last_start = nothing[:]
+        self.ended = nothing[:]  # finished for the first time: whoever waits for the job has it now
+        self.last_end = nothing[:]
+        self.starts = array("l", [0]) * jobs
+        self.finishes = array("l", [0]) * jobs
+        self.running = 0  # attempts going on now
+        self.unfinished = jobs  # jobs that have not finished once
+        self.abandoned = 0  # attempts that ended with their process
+        self.busy = 0.0  # seconds that processes spent on jobs, abandoned attempts included
+        self.steps = 0  # grows with every start and end: when it stands still, nothing happens any more
+
+    def start(self, job: int, now: float) -> None:
+        """An attempt at the job begins."""
+        if not self.starts[job]:
+            self.first_start[job] = now
+        self.last_start[job] = now
+        self.starts[job] += 1
+        self.running += 1
+        self.steps += 1
+
+    def finish(self, job: int, started: float, now: float) -> None:
+        """The attempt that began at `started` has done the job."""
+        if not self.finishes[job]:
+            self.ended[job] = now
+            self.unfinished -= 1
+        self.last_end[job] = now
+        self.finishes[job] += 1
+        self.busy += now - started
+        self.running -= 1
+        self.steps += 1
+
+    def abandon(self, started: float, now: float) -> None:
+        """The attempt that began at `started` ends here, undone: its process was killed."""
+        self.busy += now - started
+        self.abandoned += 1
+        self.running -= 1
+        self.steps += 1
+
+    @property
+    def lost(self) -> int:
+        """Jobs that never finished."""
+        return self.unfinished
+
+    @property
+    def started_again(self) -> int:
+        """Jobs that were begun more than once."""
+        return sum(starts > 1 for starts in self.starts)
+
+    @property
+    def finished_twice(self) -> int:
+        """Jobs that were done more than once: the customer was charged twice."""
+        return sum(finishes > 1 for finishes in self.finishes)
+
+    def column(self, name: str) -> NDArray[np.float64]:
+        """One column as an array of numbers, by its name."""
+        return np.array(getattr(self, name), dtype=np.float64)
+
+    def broken_rules(self) -> list[str]:
+        """What cannot be true of any run, in words; empty when the books are in order.
+
+        Each job goes through its times in order; each attempt that began has ended or goes on; and no more jobs have
+        been done than attempts begun.
+        """
+        arrived, enqueued, first, ended = (self.column(n) for n in ("arrived", "enqueued", "first_start", "ended"))
+        starts, finishes = self.column("starts"), self.column("finishes")
+        found = []
+        # Comparisons with "never" are false, so jobs that did not get so far break nothing.
+        for early, late, what in (
+            (arrived, enqueued, "enqueued before they arrived"),
+            (enqueued, first, "started before they were enqueued"),
+            (first, ended, "ended before they started"),
+        ):
+            if wrong := int(np.sum(late < early)):
+                found.append(f"{wrong} jobs were {what}")
+        if wrong := int(np.sum(finishes > starts)):
+            found.append(f"{wrong} jobs finished more often than they started")
+        if (begun := int(starts.sum())) != (over := int(finishes.sum()) + self.abandoned + self.running):
+            found.append(f"{begun} attempts began, but {over} ended or go on")
+        return found
