@@ -1,0 +1,1 @@
+"""Background jobs on Redis or Valkey: do this later, outside the web request."""

@@ -1,0 +1,701 @@
+"""The verbs of `store.py` on plain dicts: the model that the scripts are held to, and the simulator's fast server.
+
+One arrow is one method, and says in Python what the script of the same name says in Lua; the contract suite and the
+differential test demand equal answers and equal contents from the two. Jobs live as long as the process does.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from bisect import bisect_right
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Iterable, Sequence
+from heapq import heappop, heappush
+from typing import Any
+
+from minique.clock import Clock, SystemClock
+from minique.keys import DELAYED_BELL, DONE_MARK, GONE_MARK, LIMITS, SUFFIXES
+from minique.store import (
+    NOTHING_CLAIMED,
+    Arrow,
+    Beat,
+    Cancel,
+    Claim,
+    Claimed,
+    Complete,
+    Delay,
+    Discard,
+    Ear,
+    Enqueue,
+    Fail,
+    Forget,
+    Leased,
+    Look,
+    Overview,
+    Page,
+    Pause,
+    Promote,
+    Promoted,
+    QueueRow,
+    Reap,
+    Reaped,
+    Record,
+    Release,
+    Renew,
+    Requeue,
+    Resume,
+    Retry,
+    Ring,
+    See,
+    Store,
+    Watch,
+    WorkerRow,
+)
+from minique.subscription import NAME, Subscription
+
+Wake = Callable[[], None]
+
+_FAILED_LIMIT = LIMITS["FAILED_LIMIT"]
+_GONE_LIFETIME_SECONDS = LIMITS["GONE_LIFETIME_SECONDS"]
+_SILENCE_SECONDS = LIMITS["SILENCE_SECONDS"]
+_GHOSTS_AT_ONCE = LIMITS["GHOSTS_AT_ONCE"]
+_ANSWER = SUFFIXES["ANSWER"]
+
+
+class MemoryStore(Store):
+    """Jobs in this process's memory. Safe to use from several threads; a forked child has a copy of its own."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._lock = threading.RLock()
+        self._records: dict[str, str] = {}
+        self._queues: dict[str, deque[str]] = {}
+        self._known_queues: set[str] = set()
+        self._ready: OrderedDict[str, None] = OrderedDict()
+        self._paused: set[str] = set()
+        self._subscriptions: dict[str, float] = {}
+        self._parsed: dict[str, Subscription] = {}
+        self._bells: set[str] = set()
+        self._waiting: dict[str, deque[Wake]] = {}
+        self._delayed = _Timed()
+        self._leases = _Timed()
+        self._claims: dict[str, dict[str, str]] = {}
+        self._leased: dict[str, str] = {}
+        self._failed: dict[str, float] = {}
+        self._failures: dict[str, str] = {}
+        self._failure_counts: dict[str, int] = {}
+        self._deaths: dict[str, int] = {}
+        self._done: dict[int, deque[tuple[str, tuple[str, ...]]]] = {}
+        self._waiters: dict[str, list[str]] = {}
+        self._workers: dict[str, tuple[float, str]] = {}
+        self._stats: Counter[str] = Counter()
+        self._verbs: dict[type, Callable[[Any, str, float], Any]] = {
+            Enqueue: self._enqueue, Delay: self._delay, Promote: self._promote, Claim: self._claim,
+            Renew: self._renew, Complete: self._complete, Retry: self._retry, Fail: self._fail,
+            Release: self._release, Reap: self._reap, Requeue: self._requeue, Discard: self._discard,
+            Cancel: self._cancel, Forget: self._forget, Look: self._look, Watch: self._watch, Beat: self._beat,
+            Ring: self._ring_again, Pause: self._pause, Resume: self._resume, See: self._see, Page: self._page,
+        }  # fmt: skip
+
+    def trip(self, arrows: Sequence[Arrow], now: str) -> list[Any]:
+        with self._lock:
+            stamp = now or f"{self._clock.wall():.6f}"
+            seconds = float(stamp)
+            return [self._verbs[type(arrow)](arrow, stamp, seconds) for arrow in arrows]
+
+    def listen(self, bell: str, seconds: float) -> Ear:
+        return _MemoryEar(self, bell)
+
+    def attend(self, bell: str, wake: Wake) -> bool:
+        """Take the bell's token, or else have `wake` called once with the next one; those who wait longest go first.
+
+        Answers whether a token was there.
+        """
+        with self._lock:
+            if bell in self._bells:
+                self._bells.remove(bell)
+                return True
+            self._waiting.setdefault(bell, deque()).append(wake)
+            return False
+
+    def leave(self, bell: str, wake: Wake) -> bool:
+        """Wait no more. Answers False when `wake` was called already: then a token was taken."""
+        with self._lock:
+            try:
+                self._waiting[bell].remove(wake)
+            except (KeyError, ValueError):
+                return False
+            if not self._waiting[bell]:
+                del self._waiting[bell]
+            return True
+
+    # The arrows.
+
+    def _enqueue(self, arrow: Enqueue, stamp: str, now: float) -> list[bool]:
+        answers, fresh = [], []
+        records, queue = self._records, arrow.queue
+        for id, body in arrow.jobs:
+            is_new = id not in records
+            answers.append(is_new)
+            if is_new:
+                records[id] = f"{queue}\n{body}"
+                fresh.append(id)
+        if fresh:
+            self._put_last(queue, fresh)
+        return answers
+
+    def _delay(self, arrow: Delay, stamp: str, now: float) -> bool:
+        if arrow.id in self._records:
+            return False
+        due = round(now + float(arrow.due[1:]), 6) if arrow.due.startswith("+") else float(arrow.due)
+        self._records[arrow.id] = f"{arrow.queue}\n{arrow.body}"
+        self._delay_until(arrow.id, due)
+        return True
+
+    def _promote(self, arrow: Promote, stamp: str, now: float) -> Promoted:
+        by_queue: dict[str, list[str]] = {}
+        unreadable = []
+        for id in self._delayed.take_due(now, arrow.limit):
+            queue = _queue_of(self._records.get(id))
+            if queue:
+                by_queue.setdefault(queue, []).append(id)
+            elif id in self._records:
+                unreadable.append(id)
+        promoted = sum(map(len, by_queue.values()))
+        if promoted:
+            self._stats["promote"] += promoted
+        for queue, ids in by_queue.items():
+            self._put_last(queue, ids)
+        for id in unreadable:
+            self._set_aside(id, '\n{"error":"Unreadable","message":"its record names no queue"}', now)
+        first = self._delayed.first()
+        return Promoted(promoted, None if first is None else max(0.0, first - now))
+
+    def _claim(self, arrow: Claim, stamp: str, now: float) -> Claimed:
+        claim, limit = arrow.claim, arrow.limit
+        deadline = round(now + arrow.lease_seconds, 6)
+        again = self._claims.get(claim)
+        if again:
+            self._leases.set(claim, deadline)
+            jobs = tuple(self._in_hand(id, queue, self._records.get(id, "")) for id, queue in again.items())
+            return Claimed(arrow.lease_seconds, jobs)
+        if not self._ready:
+            return NOTHING_CLAIMED
+
+        subscription = self._subscription(arrow.subscription)
+        taken: list[Leased] = []
+        seen: set[str] = set()
+        looked_at = closed = False
+        while len(taken) < limit and not closed:
+            queue = self._next_queue(subscription, seen)
+            if queue is None:
+                break
+            looked_at = True
+            seen.add(queue)
+            ids = self._queues.get(queue) or deque()
+            passed = 0
+            while ids and len(taken) < limit and passed < _GHOSTS_AT_ONCE:
+                id = ids[0]
+                record = self._records.get(id)
+                if record is None or record.startswith("!") or not self._is_only_queued(id):
+                    pass  # a ghost
+                elif id in self._deaths:
+                    # One that saw its worker die is taken alone, so that it takes no neighbours with it.
+                    closed = True
+                    if taken:
+                        break
+                    taken.append(self._in_hand(id, queue, record))
+                else:
+                    taken.append(Leased(id, queue, self._failure_counts.get(id, 0), 0, record))
+                    self._leased[id] = claim
+                ids.popleft()
+                passed += 1
+                if closed:
+                    break
+            if not ids:
+                self._queues.pop(queue, None)
+                del self._ready[queue]
+            elif passed:
+                self._ready.move_to_end(queue)
+        if taken:
+            self._leases.set(claim, deadline)
+            self._claims[claim] = {job.id: job.queue for job in taken}
+            for job in taken:
+                self._leased[job.id] = claim
+        if looked_at and self._next_queue(subscription, set()) is not None:
+            self._ring(arrow.subscription)
+        return Claimed(arrow.lease_seconds, tuple(taken)) if taken else NOTHING_CLAIMED
+
+    def _renew(self, arrow: Renew, stamp: str, now: float) -> bool:
+        if arrow.claim not in self._claims:
+            return False
+        self._leases.set(arrow.claim, round(now + arrow.lease_seconds, 6))
+        return True
+
+    def _complete(self, arrow: Complete, stamp: str, now: float) -> list[bool]:
+        claim = arrow.claim
+        held = self._claims.get(claim, {})
+        answers, ids, went_back = [], [], []
+        by_lifetime: dict[int, list[str]] = {}
+        for job in arrow.jobs:
+            id = job.id
+            if id in held:
+                answers.append(True)
+                ids.append(id)
+                by_lifetime.setdefault(job.lifetime_seconds, []).append(id)
+                if job.went_back:
+                    went_back.append(id)
+                self._records[id] = f"{DONE_MARK}{stamp} {claim}\n{job.result}"
+            else:
+                record = self._records.get(id, "")
+                answers.append(record.startswith(DONE_MARK) and record.partition("\n")[0].split(" ")[2:] == [claim])
+        if ids:
+            for lifetime, some in by_lifetime.items():
+                self._remember(some, lifetime, stamp)
+            self._leave(claim, ids)
+            for id in went_back:
+                self._forget_counts(id)
+            self._stats["complete"] += len(ids)
+            self._tell_waiters(ids)
+        return answers
+
+    def _retry(self, arrow: Retry, stamp: str, now: float) -> bool:
+        id = arrow.id
+        if id not in self._claims.get(arrow.claim, ()):
+            return self._failures.get(id, "").startswith(arrow.claim + "\n")
+        self._failure_counts[id] = self._failure_counts.get(id, 0) + 1
+        self._failures[id] = f"{arrow.claim}\n{arrow.failure}"
+        self._leave(arrow.claim, [id])
+        self._stats["retry"] += 1
+        self._delay_until(id, round(now + arrow.in_seconds, 6))
+        return True
+
+    def _fail(self, arrow: Fail, stamp: str, now: float) -> bool:
+        id = arrow.id
+        if id not in self._claims.get(arrow.claim, ()):
+            return self._failures.get(id, "").startswith(arrow.claim + "\n")
+        self._leave(arrow.claim, [id])
+        self._failure_counts[id] = self._failure_counts.get(id, 0) + 1
+        self._set_aside(id, f"{arrow.claim}\n{arrow.failure}", now)
+        return True
+
+    def _release(self, arrow: Release, stamp: str, now: float) -> int:
+        held = self._claims.get(arrow.claim, {})
+        wanted = set(arrow.ids)
+        back = [(id, queue) for id, queue in held.items() if not wanted or id in wanted]
+        for id, queue in reversed(back):
+            self._put_first(queue, id)
+        if back:
+            self._leave(arrow.claim, [id for id, _ in back])
+            self._stats["release"] += len(back)
+        return len(back)
+
+    def _reap(self, arrow: Reap, stamp: str, now: float) -> Reaped:
+        if arrow.worker:
+            claims = [claim for claim in self._leases.in_order() if claim.startswith(arrow.worker + ":")][: arrow.limit]
+        else:
+            claims = self._leases.due(now, arrow.limit)
+        back: list[tuple[str, str, int]] = []
+        failed: list[tuple[str, str, int]] = []
+        for claim in reversed(claims):
+            held = self._claims.get(claim, {})
+            for id, queue in reversed(list(held.items())):
+                if id in self._records:
+                    deaths = self._deaths.get(id, 0) + 1
+                    (failed if deaths >= arrow.deaths_allowed else back).append((id, queue, deaths))
+            if held:
+                self._leave(claim, list(held))
+            else:
+                self._leases.drop(claim)
+        for id, queue, deaths in back:
+            self._deaths[id] = deaths
+            self._put_first(queue, id)
+        for id, _, deaths in failed:
+            self._deaths[id] = deaths
+            message = f"its worker died, or stopped renewing the lease, {deaths} times"
+            self._set_aside(id, f'\n{{"error":"WorkerDied","message":"{message}"}}', now)
+        if back or failed:
+            self._stats["reap"] += len(back) + len(failed)
+        first = self._leases.first()
+        next_in = None if first is None else max(0.0, first - now)
+        return Reaped(tuple(job[0] for job in back), tuple(job[0] for job in failed), next_in)
+
+    def _requeue(self, arrow: Requeue, stamp: str, now: float) -> bool | None:
+        id = arrow.id
+        if id not in self._failed:
+            return False
+        queue = _queue_of(self._records.get(id))
+        if not queue:
+            return None
+        del self._failed[id]
+        self._forget_counts(id)
+        self._put_last(queue, [id])
+        self._stats["requeue"] += 1
+        return True
+
+    def _discard(self, arrow: Discard, stamp: str, now: float) -> bool:
+        if self._failed.pop(arrow.id, None) is None:
+            return False
+        self._remove(arrow.id, "discard", stamp)
+        return True
+
+    def _cancel(self, arrow: Cancel, stamp: str, now: float) -> str:
+        state = self._state(arrow.id)
+        if state in ("queued", "delayed"):
+            self._delayed.drop(arrow.id)
+            self._remove(arrow.id, "cancel", stamp)
+        return state
+
+    def _forget(self, arrow: Forget, stamp: str, now: float) -> int:
+        forgotten = 0
+        for lifetime in sorted(self._done):
+            entries = self._done[lifetime]
+            while forgotten < arrow.limit:
+                if not entries:
+                    del self._done[lifetime]
+                    break
+                since, ids = entries[0]
+                if float(since) + lifetime > now:
+                    break
+                entries.popleft()
+                for id in ids:
+                    self._records.pop(id, None)
+                forgotten += len(ids)
+        return forgotten
+
+    # What moves no job.
+
+    def _look(self, arrow: Look, stamp: str, now: float) -> Record:
+        id = arrow.id
+        state = self._state(id)
+        record = self._records.get(id, "")
+        at: float | None = None
+        if state == "delayed":
+            at = self._delayed.when[id]
+        elif state == "failed":
+            at = self._failed[id]
+        elif record.startswith("!"):
+            at = float(record.partition("\n")[0].split(" ")[1])
+        failure = self._failures.get(id, "").partition("\n")[2]
+        claim = self._leased.get(id, "")
+        return Record(state, at, claim, failure, self._failure_counts.get(id, 0), self._deaths.get(id, 0), record)
+
+    def _watch(self, arrow: Watch, stamp: str, now: float) -> str:
+        state = self._state(arrow.id)
+        if state in ("queued", "delayed", "leased"):
+            names = self._waiters.setdefault(arrow.id, [])
+            if arrow.waiter not in names:
+                names.append(arrow.waiter)
+        return state
+
+    def _beat(self, arrow: Beat, stamp: str, now: float) -> bool:
+        long_ago = round(now - _SILENCE_SECONDS, 6)
+        self._workers = {name: row for name, row in self._workers.items() if row[0] > long_ago}
+        self._subscriptions = {text: when for text, when in self._subscriptions.items() if when > long_ago}
+        if arrow.subscription:
+            self._subscriptions[arrow.subscription] = now
+        if arrow.about:
+            self._workers[arrow.worker] = (now, arrow.about)
+        else:
+            self._workers.pop(arrow.worker, None)
+        return True
+
+    def _ring_again(self, arrow: Ring, stamp: str, now: float) -> bool:
+        self._ring(arrow.subscription)
+        return True
+
+    def _pause(self, arrow: Pause, stamp: str, now: float) -> bool:
+        self._ready.pop(arrow.queue, None)
+        self._known_queues.add(arrow.queue)
+        was_paused = arrow.queue in self._paused
+        self._paused.add(arrow.queue)
+        return not was_paused
+
+    def _resume(self, arrow: Resume, stamp: str, now: float) -> bool:
+        if arrow.queue not in self._paused:
+            return False
+        self._paused.remove(arrow.queue)
+        if self._queues.get(arrow.queue):
+            self._make_ready(arrow.queue)
+        return True
+
+    def _see(self, arrow: See, stamp: str, now: float) -> Overview:
+        queues = []
+        for name in sorted(self._known_queues):
+            ids = self._queues.get(name)
+            queues.append(QueueRow(name, len(ids) if ids else 0, ids[0] if ids else "", name in self._paused))
+        workers = sorted(self._workers.items(), key=lambda item: (item[1][0], item[0]))
+        return Overview(
+            now=now,
+            queues=tuple(queues),
+            leased=len(self._leased),
+            claims_overdue=self._leases.count_due(now),
+            delayed=len(self._delayed.when),
+            next_due=self._delayed.first(),
+            delayed_overdue=self._delayed.count_due(now),
+            failed=len(self._failed),
+            workers=tuple(WorkerRow(name, round(now - when, 6), about) for name, (when, about) in workers),
+            stats=dict(self._stats),
+        )
+
+    def _page(self, arrow: Page, stamp: str, now: float) -> list[tuple[str, float | None]]:
+        stop = arrow.start + arrow.limit
+        if arrow.where.startswith("queue:"):
+            ids = self._queues.get(arrow.where.removeprefix("queue:"), ())
+            return [(id, None) for id in list(ids)[arrow.start : stop]]
+        times = self._failed if arrow.where == "failed" else self._delayed.when
+        rows = sorted(times.items(), key=lambda item: (item[1], item[0]), reverse=arrow.newest_first)
+        return [(id, when) for id, when in rows[arrow.start : stop]]
+
+    # What the arrows have in common; the names are those of the Lua files that scripts `use`.
+
+    def _put_last(self, queue: str, ids: Iterable[str]) -> None:
+        found = self._queues.get(queue)
+        if found is None:
+            found = self._queues[queue] = deque()
+        found.extend(ids)
+        if queue not in self._ready:
+            self._now_ready(queue)
+
+    def _put_first(self, queue: str, id: str) -> None:
+        self._queues.setdefault(queue, deque()).appendleft(id)
+        if queue not in self._ready:
+            self._now_ready(queue)
+
+    def _now_ready(self, queue: str) -> None:
+        self._known_queues.add(queue)
+        if queue not in self._paused:
+            self._make_ready(queue)
+
+    def _make_ready(self, queue: str) -> None:
+        self._ready[queue] = None
+        # In the order of the server's sorted set: by time, then by name.
+        for text, _ in sorted(self._subscriptions.items(), key=lambda item: (item[1], item[0])):
+            if self._subscription(text).serves(queue):
+                self._ring(text)
+
+    def _ring(self, bell: str) -> None:
+        waiting = self._waiting.get(bell)
+        if waiting:
+            wake = waiting.popleft()
+            if not waiting:
+                del self._waiting[bell]
+            wake()
+        else:
+            self._bells.add(bell)
+
+    def _subscription(self, text: str) -> Subscription:
+        try:
+            return self._parsed[text]
+        except KeyError:
+            parsed = self._parsed[text] = Subscription.parse(text)
+            return parsed
+
+    def _next_queue(self, subscription: Subscription, seen: set[str]) -> str | None:
+        ready = self._ready
+        for term in subscription.terms:
+            if not term.endswith("*"):
+                if term in ready and term not in seen and not subscription.excludes(term):
+                    return term
+                continue
+            beginning = term[:-1]
+            for queue in ready:
+                if queue not in seen and queue.startswith(beginning) and not subscription.excludes(queue):
+                    return queue
+        return None
+
+    def _is_only_queued(self, id: str) -> bool:
+        return id not in self._leased and id not in self._delayed.when and id not in self._failed
+
+    def _in_hand(self, id: str, queue: str, record: str) -> Leased:
+        return Leased(id, queue, self._failure_counts.get(id, 0), self._deaths.get(id, 0), record)
+
+    def _leave(self, claim: str, ids: Iterable[str]) -> None:
+        held = self._claims[claim]
+        for id in ids:
+            del held[id]
+            del self._leased[id]
+        if not held:
+            del self._claims[claim]
+            self._leases.drop(claim)
+
+    def _delay_until(self, id: str, due: float) -> None:
+        self._delayed.set(id, due)
+        if self._delayed.first_member() == id:
+            self._ring(DELAYED_BELL)
+
+    def _remember(self, ids: Sequence[str], lifetime_seconds: int, stamp: str) -> None:
+        entries = self._done.get(lifetime_seconds)
+        if entries is None:
+            entries = self._done[lifetime_seconds] = deque()
+        entries.append((stamp, tuple(ids)))
+
+    def _forget_counts(self, id: str) -> None:
+        self._failures.pop(id, None)
+        self._failure_counts.pop(id, None)
+        self._deaths.pop(id, None)
+
+    def _set_aside(self, id: str, failure: str, now: float) -> None:
+        self._failed[id] = now
+        self._failures[id] = failure
+        self._stats["fail"] += 1
+        if len(self._failed) > _FAILED_LIMIT:
+            oldest = min(self._failed, key=lambda one: (self._failed[one], one))
+            del self._failed[oldest]
+            self._records.pop(oldest, None)
+            self._forget_counts(oldest)
+            self._stats["dropped"] += 1
+        self._tell_waiters([id])
+
+    def _remove(self, id: str, why: str, stamp: str) -> None:
+        self._records[id] = f"{GONE_MARK}{stamp} {why}"
+        self._remember([id], _GONE_LIFETIME_SECONDS, stamp)
+        self._forget_counts(id)
+        self._stats[why] += 1
+        self._tell_waiters([id])
+
+    def _tell_waiters(self, ids: Iterable[str]) -> None:
+        if self._waiters:
+            for id in ids:
+                for name in self._waiters.pop(id, ()):
+                    self._ring(_ANSWER + name)
+
+    def _state(self, id: str) -> str:
+        if id in self._leased:
+            return "leased"
+        if id in self._delayed.when:
+            return "delayed"
+        if id in self._failed:
+            return "failed"
+        record = self._records.get(id)
+        if record is None or record.startswith(GONE_MARK):
+            return "gone"
+        return "done" if record.startswith(DONE_MARK) else "queued"
+
+    def contents(self) -> dict[str, Any]:
+        """What a server would hold, key by key, in the shape that `RedisStore.contents` has."""
+        with self._lock:
+            found: dict[str, Any] = {
+                "queues": set(self._known_queues),
+                "ready": {queue: float(turn) for turn, queue in enumerate(self._ready, start=1)},
+                "paused": set(self._paused),
+                "subscriptions": dict(self._subscriptions),
+                "delayed": dict(self._delayed.when),
+                "leases": dict(self._leases.when),
+                "leased": dict(self._leased),
+                "failed": dict(self._failed),
+                "failures": dict(self._failures),
+                "failures:count": {id: str(count) for id, count in self._failure_counts.items()},
+                "deaths": {id: str(count) for id, count in self._deaths.items()},
+                "lifetimes": {str(lifetime) for lifetime in self._done},
+                "waiters": {id: " ".join(names) for id, names in self._waiters.items()},
+                "workers": {name: when for name, (when, _) in self._workers.items()},
+                "workers:about": {name: about for name, (_, about) in self._workers.items()},
+                "stats": {arrow: str(count) for arrow, count in self._stats.items()},
+            }
+            found |= {f"job:{id}": record for id, record in self._records.items()}
+            found |= {f"queue:{name}": list(ids) for name, ids in self._queues.items()}
+            found |= {bell if bell.startswith(_ANSWER) else f"bell:{bell}": ["1"] for bell in self._bells}
+            found |= {
+                f"claim:{claim}": {id: f"{place:02d}{queue}" for place, (id, queue) in enumerate(held.items())}
+                for claim, held in self._claims.items()
+            }
+            found |= {
+                f"done:{lifetime}": [f"{since} {' '.join(ids)}" for since, ids in entries]
+                for lifetime, entries in self._done.items()
+            }
+            return {key: value for key, value in found.items() if value}
+
+
+class _Timed:
+    """Members with a time each, as a sorted set has them: look one up, change it, take those that are due.
+
+    A heap with its stale entries left in; one is stale when it is not what `when` says.
+    """
+
+    def __init__(self) -> None:
+        self.when: dict[str, float] = {}
+        self._heap: list[tuple[float, str]] = []
+
+    def set(self, member: str, when: float) -> None:
+        if self.when.get(member) != when:
+            self.when[member] = when
+            heappush(self._heap, (when, member))
+            if len(self._heap) > 64 and len(self._heap) > 4 * len(self.when):
+                self._heap = sorted((at, one) for one, at in self.when.items())
+
+    def drop(self, member: str) -> None:
+        self.when.pop(member, None)
+
+    def first(self) -> float | None:
+        self._clean()
+        return self._heap[0][0] if self._heap else None
+
+    def first_member(self) -> str | None:
+        self._clean()
+        return self._heap[0][1] if self._heap else None
+
+    def take_due(self, now: float, limit: int) -> list[str]:
+        taken: list[str] = []
+        while len(taken) < limit:
+            first = self.first()
+            if first is None or first > now:
+                break
+            member = heappop(self._heap)[1]
+            del self.when[member]
+            taken.append(member)
+        return taken
+
+    def due(self, now: float, limit: int) -> list[str]:
+        first = self.first()
+        if first is None or first > now:
+            return []
+        return [member for member in self.in_order() if self.when[member] <= now][:limit]
+
+    def count_due(self, now: float) -> int:
+        return bisect_right(sorted(self.when.values()), now)
+
+    def in_order(self) -> list[str]:
+        return [member for _, member in sorted((at, one) for one, at in self.when.items())]
+
+    def _clean(self) -> None:
+        heap = self._heap
+        while heap and self.when.get(heap[0][1]) != heap[0][0]:
+            heappop(heap)
+
+
+class _MemoryEar:
+    """A bell waited for by a thread; a byte in a pipe makes it something to `select` on."""
+
+    def __init__(self, store: MemoryStore, bell: str) -> None:
+        self._store = store
+        self._bell = bell
+        self._read, self._write = os.pipe()
+        if store.attend(bell, self._wake):
+            self._wake()
+
+    def _wake(self) -> None:
+        os.write(self._write, b"1")
+
+    def fileno(self) -> int:
+        return self._read
+
+    def hear(self) -> bool:
+        rang = bool(os.read(self._read, 1))
+        self._close()
+        return rang
+
+    def leave(self) -> None:
+        if not self._store.leave(self._bell, self._wake):
+            self._store.ring("", self._bell)
+        self._close()
+
+    def _close(self) -> None:
+        os.close(self._read)
+        os.close(self._write)
+
+
+def _queue_of(record: str | None) -> str:
+    head, newline, _ = (record or "").partition("\n")
+    return head if newline and NAME.match(head) else ""

@@ -1,0 +1,114 @@
+-- claim     queued → leased, up to `limit` jobs of the most urgent queues that a subscription serves
+-- uses      put leave
+-- keys      JOB LEASES LEASED CLAIM DELAYED FAILED FAILURE_COUNTS DEATHS
+-- limits    GHOSTS_AT_ONCE
+-- args      now claim subscription limit lease_seconds
+-- returns   seconds of lease left as text, then id, queue, failures, deaths, record of each job; empty when none is ready
+
+limit = tonumber(limit)
+local deadline = string.format('%.6f', now_seconds + tonumber(lease_seconds))
+local reply = {lease_seconds}
+
+local function tell(id, queue, failures, deaths, record)
+  local n = #reply
+  reply[n + 1], reply[n + 2], reply[n + 3] = id, queue, failures or '0'
+  reply[n + 4], reply[n + 5] = deaths or '0', record or ''
+end
+
+-- The same name asked again: the reply was lost. The same jobs are the answer.
+local again = in_order(claim)
+if #again > 0 then
+  for _, job in ipairs(again) do
+    local record = redis.pcall('GET', JOB .. job.id)
+    tell(job.id, job.queue, redis.call('HGET', FAILURE_COUNTS, job.id), redis.call('HGET', DEATHS, job.id),
+         type(record) == 'string' and record)
+  end
+  redis.call('ZADD', LEASES, deadline, claim)
+  return reply
+end
+
+local terms, excluded = read_subscription(subscription)
+
+-- The most urgent ready queue that was not looked at yet.
+local function next_queue(seen)
+  for _, term in ipairs(terms) do
+    if string.sub(term, -1) ~= '*' then
+      if not seen[term] and not any_matches(excluded, term) and redis.call('ZSCORE', READY, term) then return term end
+    else
+      local first = 0
+      repeat
+        local names = redis.call('ZRANGE', READY, first, first + 19)
+        for _, name in ipairs(names) do
+          if not seen[name] and matches(term, name) and not any_matches(excluded, name) then return name end
+        end
+        first = first + 20
+      until #names < 20
+    end
+  end
+end
+
+-- First decide: what to take, and how much of each list it is. Nothing is written before everything was read.
+local taken, seen, visits, closed = {}, {}, {}, false
+while #taken < limit and not closed do
+  local queue = next_queue(seen)
+  if not queue then break end
+  seen[queue] = true
+  local passed = 0
+  while #taken < limit and not closed and passed < GHOSTS_AT_ONCE do
+    local ids = redis.call('LRANGE', QUEUE .. queue, passed,
+                           passed + math.min(limit - #taken, GHOSTS_AT_ONCE - passed) - 1)
+    if #ids == 0 then break end
+    local names = {}
+    for i, id in ipairs(ids) do names[i] = JOB .. id end
+    local records = redis.call('MGET', unpack(names))
+    local leased = redis.call('HMGET', LEASED, unpack(ids))
+    local delayed = redis.call('ZMSCORE', DELAYED, unpack(ids))
+    local failed = redis.call('ZMSCORE', FAILED, unpack(ids))
+    local failures = redis.call('HMGET', FAILURE_COUNTS, unpack(ids))
+    local deaths = redis.call('HMGET', DEATHS, unpack(ids))
+    for i, id in ipairs(ids) do
+      -- A record of a wrong type reads as missing; it is a job all the same, and goes to failed by way of a worker.
+      local record = records[i] or (redis.call('EXISTS', names[i]) == 1 and '')
+      local is_queued = record and string.sub(record, 1, 1) ~= '!'
+          and not leased[i] and not delayed[i] and not failed[i] and not seen[JOB .. id]
+      if is_queued and deaths[i] and #taken > 0 then
+        -- One that saw its worker die is taken alone, so that it takes no neighbours with it.
+        closed = true
+        break
+      end
+      passed = passed + 1
+      if is_queued then
+        seen[JOB .. id] = true
+        taken[#taken + 1] = {id, queue}
+        tell(id, queue, failures[i], deaths[i], record)
+        if deaths[i] then
+          closed = true
+          break
+        end
+      end
+    end
+  end
+  visits[#visits + 1] = {queue = queue, passed = passed, length = redis.call('LLEN', QUEUE .. queue)}
+end
+
+-- Then write.
+for _, visit in ipairs(visits) do
+  if visit.passed > 0 then redis.call('LPOP', QUEUE .. visit.queue, visit.passed) end
+  if visit.passed > 0 or visit.length == 0 then
+    redis.call('ZREM', READY, visit.queue)
+    if visit.passed < visit.length then make_ready(visit.queue) end
+  end
+end
+if #taken > 0 then
+  local places, holders = {}, {}
+  for i, job in ipairs(taken) do
+    places[2 * i - 1], places[2 * i] = job[1], string.format('%02d', i - 1) .. job[2]
+    holders[2 * i - 1], holders[2 * i] = job[1], claim
+  end
+  redis.call('ZADD', LEASES, deadline, claim)
+  redis.call('HSET', CLAIM .. claim, unpack(places))
+  redis.call('HSET', LEASED, unpack(holders))
+end
+if #visits > 0 and next_queue({}) then ring(subscription) end
+if #taken == 0 then return {} end
+return reply

@@ -1,0 +1,52 @@
+-- reap      leased → queued (at the head), or failed when it died too often: claims whose lease ran out
+-- uses      put leave over
+-- args      now limit deaths_allowed worker
+-- returns   seconds until the next lease runs out as text ('' when none is out), how many went back, then their ids, then those that failed
+
+-- A supervisor that saw its worker die names it and need not wait for the lease.
+local claims = {}
+if worker == '' then
+  claims = redis.call('ZRANGEBYSCORE', LEASES, '-inf', now, 'LIMIT', 0, tonumber(limit))
+else
+  for _, claim in ipairs(redis.call('ZRANGE', LEASES, 0, -1)) do
+    if string.sub(claim, 1, #worker + 1) == worker .. ':' and #claims < tonumber(limit) then
+      claims[#claims + 1] = claim
+    end
+  end
+end
+
+-- The last of the last claim is put back first, so that the first of the first one ends at the head.
+local back, failed, ended = {}, {}, {}
+for c = #claims, 1, -1 do
+  local jobs = in_order(claims[c])
+  for j = #jobs, 1, -1 do
+    local job = jobs[j]
+    job.deaths = (tonumber(redis.call('HGET', DEATHS, job.id)) or 0) + 1
+    if redis.call('EXISTS', JOB .. job.id) == 1 then
+      table.insert(job.deaths >= tonumber(deaths_allowed) and failed or back, job)
+    end
+  end
+  ended[#ended + 1] = {claim = claims[c], jobs = jobs}
+end
+
+for _, one in ipairs(ended) do
+  local ids = {}
+  for i, job in ipairs(one.jobs) do ids[i] = job.id end
+  if #ids > 0 then leave(one.claim, ids) else redis.call('ZREM', LEASES, one.claim) end
+end
+for _, job in ipairs(back) do
+  redis.call('HSET', DEATHS, job.id, job.deaths)
+  put(job.queue, {job.id}, 'LPUSH')
+end
+for _, job in ipairs(failed) do
+  redis.call('HSET', DEATHS, job.id, job.deaths)
+  set_aside(job.id, '\n{"error":"WorkerDied","message":"its worker died, or stopped renewing the lease, '
+    .. job.deaths .. ' times"}')
+end
+if #back + #failed > 0 then redis.call('HINCRBY', STATS, 'reap', #back + #failed) end
+
+local first = redis.call('ZRANGE', LEASES, 0, 0, 'WITHSCORES')
+local reply = {first[2] and string.format('%.6f', math.max(0, tonumber(first[2]) - now_seconds)) or '', #back}
+for _, job in ipairs(back) do reply[#reply + 1] = job.id end
+for _, job in ipairs(failed) do reply[#reply + 1] = job.id end
+return reply

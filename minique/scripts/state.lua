@@ -1,0 +1,23 @@
+-- state     what state a job is in, and the queue that its record names
+-- keys      JOB DELAYED LEASED FAILED
+
+-- A wrong type, written there by somebody else, counts as an empty record.
+local function read_record(id)
+  local record = redis.pcall('GET', JOB .. id)
+  if type(record) == 'table' then return '' end
+  return record
+end
+
+local function queue_of(record)
+  return string.match(record, '^([%w_][^\n]*)\n')
+end
+
+local function state_of(id, record)
+  if redis.call('HEXISTS', LEASED, id) == 1 then return 'leased' end
+  if redis.call('ZSCORE', DELAYED, id) then return 'delayed' end
+  if redis.call('ZSCORE', FAILED, id) then return 'failed' end
+  if not record then return 'gone' end
+  if string.sub(record, 1, 6) == '!done ' then return 'done' end
+  if string.sub(record, 1, 6) == '!gone ' then return 'gone' end
+  return 'queued'
+end

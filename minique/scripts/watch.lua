@@ -1,0 +1,16 @@
+-- watch     ask to be told, on the list answer:WAITER, when a job is over
+-- uses      state
+-- keys      WAITERS
+-- args      id waiter
+-- returns   the job's state; the waiter is noted only while it is queued, delayed or leased
+
+local state = state_of(id, read_record(id))
+if state == 'queued' or state == 'delayed' or state == 'leased' then
+  local names = redis.call('HGET', WAITERS, id)
+  if not names then
+    redis.call('HSET', WAITERS, id, waiter)
+  elseif not string.find(' ' .. names .. ' ', ' ' .. waiter .. ' ', 1, true) then
+    redis.call('HSET', WAITERS, id, names .. ' ' .. waiter)
+  end
+end
+return state

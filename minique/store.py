@@ -1,0 +1,409 @@
+"""The state diagram, and the verbs that draw its arrows.
+
+                enqueue                 claim                  complete            forget
+       (new) ────────────▶ queued ────────────────▶ leased ─────────────▶ done ─────────▶ (gone)
+         │                  ▲ ▲ ▲                   │ ▲ │ │
+         │ delay            │ │ │   reap, release   │ └─┘ │ fail (no tries left)
+         ▼                  │ │ └───────────────────┘renew│ reap (died too often)
+      delayed ──────────────┘ │                     │     ▼
+         ▲       promote      │ requeue             │   failed ────────▶ (gone)  discard
+         │                    └─────────────────────┼──── ┘
+         └──────────────────────────────────────────┘
+                      retry (tries left)              cancel: queued or delayed → (gone)
+
+Each arrow is one class below, one method of `Store`, one script, one class of the contract suite. An arrow is one
+atomic step. `trip` draws several, one after another, in one round trip: they are *not* one step, and others may come
+between them. Every arrow may be applied twice with the same arguments and equals once, so that a caller who lost the
+reply may simply ask again. Refusals are answers.
+
+The *claim* is the fencing token: `WORKER:NUMBER`, chosen by the worker and never used again. What is written under a
+claim that is no longer the job's latest is refused.
+
+`now` is a stamp from `clock.py`: epoch seconds as text, or "" for the server's own clock.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
+
+DEATHS_ALLOWED = 3
+"""A job that saw this many workers die is set aside as failed."""
+
+CLAIM_LIMIT = 100
+"""The most jobs that one claim may hold."""
+
+
+# Arrows. The sentence says what is answered.
+
+
+class Enqueue(NamedTuple):
+    """(new) → queued. Answers True for each job, False for one whose id is known already."""
+
+    queue: str
+    jobs: Sequence[tuple[str, str]]
+    """Pairs of id and body."""
+
+
+class Delay(NamedTuple):
+    """(new) → delayed. Answers True, or False when the id is known already."""
+
+    queue: str
+    id: str
+    body: str
+    due: str
+    """Epoch seconds as text, or `+SECONDS` counted from the server's now."""
+
+
+class Promote(NamedTuple):
+    """delayed → queued, for at most `limit` jobs that are due. Answers Promoted."""
+
+    limit: int
+
+
+class Claim(NamedTuple):
+    """queued → leased, for at most `limit` jobs. Answers Claimed; the same claim again answers the same jobs."""
+
+    claim: str
+    subscription: str
+    limit: int
+    lease_seconds: float
+
+
+class Renew(NamedTuple):
+    """leased → leased with a full lease from now. Answers whether the claim still stands."""
+
+    claim: str
+    lease_seconds: float
+
+
+class Finished(NamedTuple):
+    """One job of a Complete."""
+
+    id: str
+    result: str
+    """JSON."""
+    lifetime_seconds: int
+    went_back: bool
+    """Whether it failed or died before, so that there are counts to clear."""
+
+
+class Complete(NamedTuple):
+    """leased → done, for jobs of one claim. Answers for each whether it counted."""
+
+    claim: str
+    jobs: Sequence[Finished]
+
+
+class Retry(NamedTuple):
+    """leased → delayed. Answers whether the claim was the job's latest."""
+
+    claim: str
+    id: str
+    in_seconds: float
+    failure: str
+    """JSON, for people to read."""
+
+
+class Fail(NamedTuple):
+    """leased → failed. Answers whether the claim was the job's latest."""
+
+    claim: str
+    id: str
+    failure: str
+
+
+class Release(NamedTuple):
+    """leased → queued, at the head, without cost. Answers how many; no ids means all that the claim holds."""
+
+    claim: str
+    ids: Sequence[str] = ()
+
+
+class Reap(NamedTuple):
+    """leased → queued at the head, or failed after too many deaths, where the lease ran out. Answers Reaped."""
+
+    limit: int
+    deaths_allowed: int = DEATHS_ALLOWED
+    worker: str = ""
+    """A dead worker, by its supervisor's word: its claims are reaped before their time."""
+
+
+class Requeue(NamedTuple):
+    """failed → queued, with all tries given back. Answers True; False when it is not failed; None when it names no
+    queue."""
+
+    id: str
+
+
+class Discard(NamedTuple):
+    """failed → (gone). Answers whether it was failed."""
+
+    id: str
+
+
+class Cancel(NamedTuple):
+    """queued or delayed → (gone). Answers the state it was in; any other state means refused."""
+
+    id: str
+
+
+class Forget(NamedTuple):
+    """done → (gone), where the lifetime has passed. Answers how many; `limit` or more: call again."""
+
+    limit: int
+
+
+# Not arrows: they move no job.
+
+
+class Look(NamedTuple):
+    """One job as it is now. Answers Record."""
+
+    id: str
+
+
+class Watch(NamedTuple):
+    """Be told on the bell `answer:WAITER` when the job is over. Answers its state now."""
+
+    id: str
+    waiter: str
+
+
+class Beat(NamedTuple):
+    """A worker's sign of life, and the subscription to wake it for. An empty `about` takes it off the list."""
+
+    worker: str
+    subscription: str
+    about: str
+
+
+class Ring(NamedTuple):
+    """Give back a token that was perhaps taken and not used."""
+
+    subscription: str
+
+
+class Pause(NamedTuple):
+    """Let nobody claim from a queue. Answers False when that was so already."""
+
+    queue: str
+
+
+class Resume(NamedTuple):
+    """The end of a pause. Answers False when there was none."""
+
+    queue: str
+
+
+class See(NamedTuple):
+    """How much is where, at one moment. Answers Overview."""
+
+
+class Page(NamedTuple):
+    """Part of a list. Answers pairs of id and time in epoch seconds (None in a queue)."""
+
+    where: str
+    """`delayed`, `failed`, or `queue:NAME`."""
+    start: int
+    limit: int
+    newest_first: bool = False
+
+
+Arrow = (
+    Enqueue | Delay | Promote | Claim | Renew | Complete | Retry | Fail | Release | Reap | Requeue | Discard | Cancel
+    | Forget | Look | Watch | Beat | Ring | Pause | Resume | See | Page
+)  # fmt: skip
+
+
+# Answers.
+
+
+class Leased(NamedTuple):
+    """A job in a worker's hand."""
+
+    id: str
+    queue: str
+    failures: int
+    deaths: int
+    record: str
+    """Queue, newline, body; or anything at all, when somebody else wrote it."""
+
+    @property
+    def attempt(self) -> int:
+        return 1 + self.failures + self.deaths
+
+
+class Claimed(NamedTuple):
+    lease_seconds: float
+    jobs: tuple[Leased, ...]
+
+
+NOTHING_CLAIMED = Claimed(0.0, ())
+
+
+class Promoted(NamedTuple):
+    promoted: int
+    next_in_seconds: float | None
+
+
+class Reaped(NamedTuple):
+    back: tuple[str, ...]
+    failed: tuple[str, ...]
+    next_in_seconds: float | None
+
+
+class Record(NamedTuple):
+    state: str
+    """queued, delayed, leased, done, failed or gone."""
+    at: float | None
+    """When it is due, failed, was done or removed, in epoch seconds."""
+    claim: str
+    failure: str
+    """JSON of the last failure; empty when there was none."""
+    failures: int
+    deaths: int
+    record: str
+
+    @property
+    def queue(self) -> str:
+        head, newline, _ = self.record.partition("\n")
+        return head if newline and not head.startswith("!") else ""
+
+    @property
+    def body(self) -> str:
+        """The body of a live job, the result of a done one, why a gone one went (empty: it was forgotten)."""
+        if self.state == "gone":
+            return self.record.rpartition(" ")[2]
+        return self.record.partition("\n")[2]
+
+
+class QueueRow(NamedTuple):
+    name: str
+    length: int
+    next_id: str
+    paused: bool
+
+
+class WorkerRow(NamedTuple):
+    name: str
+    silent_seconds: float
+    about: str
+
+
+class Overview(NamedTuple):
+    now: float
+    queues: tuple[QueueRow, ...]
+    leased: int
+    claims_overdue: int
+    delayed: int
+    next_due: float | None
+    delayed_overdue: int
+    failed: int
+    workers: tuple[WorkerRow, ...]
+    stats: dict[str, int]
+
+
+class Ear(Protocol):
+    """A bell being listened to; `fileno` becomes readable when there is something to hear."""
+
+    def fileno(self) -> int: ...
+
+    def hear(self) -> bool:
+        """Whether it rang; call it when `fileno` is readable. Raises Unreachable."""
+
+    def leave(self) -> None:
+        """Stop listening. A token that was taken meanwhile is given back."""
+
+
+_Answer = TypeVar("_Answer")
+
+
+class Store(ABC):
+    """Where jobs are kept. `trip` is all that a store must offer; the verbs are ways to write it."""
+
+    @abstractmethod
+    def trip(self, arrows: Sequence[Arrow], now: str) -> list[Any]:
+        """Draw the arrows one after another in one round trip; return their answers.
+
+        Raises Unreachable when no answer came: then any of them, from the first on, may have been drawn or not.
+        """
+
+    @abstractmethod
+    def listen(self, bell: str, seconds: float) -> Ear:
+        """Begin to wait for a bell, for at most so many seconds; taking its token when it rings."""
+
+    def close(self) -> None:  # noqa: B027  (most stores hold nothing to close)
+        """Give back connections."""
+
+    def _one(self, arrow: Arrow, now: str, kind: Callable[..., _Answer] | None = None) -> _Answer:
+        return cast(_Answer, self.trip((arrow,), now)[0])
+
+    def enqueue(self, now: str, queue: str, jobs: Sequence[tuple[str, str]]) -> list[bool]:
+        return cast(list[bool], self._one(Enqueue(queue, jobs), now))
+
+    def delay(self, now: str, queue: str, id: str, body: str, due: str) -> bool:
+        return self._one(Delay(queue, id, body, due), now, bool)
+
+    def promote(self, now: str, limit: int) -> Promoted:
+        return self._one(Promote(limit), now, Promoted)
+
+    def claim(self, now: str, claim: str, subscription: str, limit: int, lease_seconds: float) -> Claimed:
+        return self._one(Claim(claim, subscription, limit, lease_seconds), now, Claimed)
+
+    def renew(self, now: str, claim: str, lease_seconds: float) -> bool:
+        return self._one(Renew(claim, lease_seconds), now, bool)
+
+    def complete(self, now: str, claim: str, jobs: Sequence[Finished]) -> list[bool]:
+        return cast(list[bool], self._one(Complete(claim, jobs), now))
+
+    def retry(self, now: str, claim: str, id: str, in_seconds: float, failure: str) -> bool:
+        return self._one(Retry(claim, id, in_seconds, failure), now, bool)
+
+    def fail(self, now: str, claim: str, id: str, failure: str) -> bool:
+        return self._one(Fail(claim, id, failure), now, bool)
+
+    def release(self, now: str, claim: str, ids: Sequence[str] = ()) -> int:
+        return self._one(Release(claim, ids), now, int)
+
+    def reap(self, now: str, limit: int, deaths_allowed: int = DEATHS_ALLOWED, worker: str = "") -> Reaped:
+        return self._one(Reap(limit, deaths_allowed, worker), now, Reaped)
+
+    def requeue(self, now: str, id: str) -> bool | None:
+        return cast(bool | None, self._one(Requeue(id), now))
+
+    def discard(self, now: str, id: str) -> bool:
+        return self._one(Discard(id), now, bool)
+
+    def cancel(self, now: str, id: str) -> str:
+        return self._one(Cancel(id), now, str)
+
+    def forget(self, now: str, limit: int) -> int:
+        return self._one(Forget(limit), now, int)
+
+    def look(self, now: str, id: str) -> Record:
+        return self._one(Look(id), now, Record)
+
+    def watch(self, now: str, id: str, waiter: str) -> str:
+        return self._one(Watch(id, waiter), now, str)
+
+    def beat(self, now: str, worker: str, subscription: str, about: str) -> None:
+        self._one(Beat(worker, subscription, about), now, bool)
+
+    def ring(self, now: str, subscription: str) -> None:
+        self._one(Ring(subscription), now, bool)
+
+    def pause(self, now: str, queue: str) -> bool:
+        return self._one(Pause(queue), now, bool)
+
+    def resume(self, now: str, queue: str) -> bool:
+        return self._one(Resume(queue), now, bool)
+
+    def see(self, now: str) -> Overview:
+        return self._one(See(), now, Overview)
+
+    def page(
+        self, now: str, where: str, start: int, limit: int, newest_first: bool = False
+    ) -> list[tuple[str, float | None]]:
+        return cast(list[tuple[str, float | None]], self._one(Page(where, start, limit, newest_first), now))

@@ -1,0 +1,184 @@
+"""One round trip to the server: send some commands, read their replies.
+
+This stands on the client library's connections alone, not on its client class: that one repeats commands whose reply
+was lost without a word, and cannot be waited for beside a signal or a child. Here a round trip is sent a second time
+exactly once, when the connection turns out to be dead; whoever calls must only send what is harmless to repeat, which
+every arrow is.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.connection import Connection
+from redis.retry import Retry
+
+from minique.errors import ServerError, Unreachable, UsageError
+from minique.lua import Command
+
+# Above the longest block on a bell, or waiting quietly would look like a dead server.
+SOCKET_TIMEOUT_SECONDS = 5.0
+CONNECT_TIMEOUT_SECONDS = 5.0
+
+# Replies that say "not now" rather than "never": the server is loading, a replica, full, or cannot write its disk.
+_PASSING = ("LOADING", "READONLY", "OOM", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY ")
+
+
+class Server:
+    """A server that can be called, from any thread and on either side of a fork.
+
+    `url` is redis://, rediss:// or unix://, with its options as query, as the client library reads them.
+    """
+
+    def __init__(self, url: str, **options: Any) -> None:
+        settings: dict[str, Any] = {
+            "protocol": 2,  # reply shapes differ between the two protocols; the scripts were written against this one
+            "decode_responses": True,
+            "encoding_errors": "surrogateescape",  # what others wrote may not be text, and must come back as it was
+            "retry": Retry(NoBackoff(), 0),
+            "socket_timeout": SOCKET_TIMEOUT_SECONDS,
+            "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
+            "socket_keepalive": True,
+        }
+        try:
+            self._pool = redis.ConnectionPool.from_url(url, **{**settings, **options})
+        except ValueError as error:
+            raise UsageError(f"the server's address {without_password(url)!r} is not understood: {error}") from None
+        self.url = url
+        self._idle: deque[Connection] = deque()
+        self._owner = os.getpid()
+
+    def __str__(self) -> str:
+        return without_password(self.url)
+
+    def call(self, commands: Sequence[Command]) -> list[Any]:
+        """Send commands together and return their replies; an error reply stands in its place as an exception.
+
+        Raises Unreachable when the server gave no answer, or answered that it cannot serve for the moment.
+        """
+        connection = self.take()
+        try:
+            try:
+                replies = self._exchange(connection, commands)
+            except redis.TimeoutError:
+                raise
+            except (redis.ConnectionError, OSError):
+                # Most often a connection that the server closed while it was idle.
+                connection.disconnect()
+                replies = self._exchange(connection, commands)
+        except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
+            connection.disconnect()
+            raise self.unreachable(error) from error
+        except BaseException:
+            # A reply may still be on its way, and must not be taken for the answer to the next question.
+            connection.disconnect()
+            raise
+        self.give_back(connection)
+        for reply in replies:
+            if isinstance(reply, redis.RedisError) and str(reply).startswith(_PASSING):
+                raise self.unreachable(reply) from reply
+        return replies
+
+    def call_one(self, *command: Any) -> Any:
+        """One command; an error reply is raised as ServerError."""
+        return checked(self.call([command])[0])
+
+    def take(self) -> Connection:
+        """A connection for the caller alone, until it is given back."""
+        if self._owner != os.getpid():
+            # A forked child: these belong to the parent. Dropped, not closed: closing says goodbye on its behalf.
+            self._idle = deque()
+            self._owner = os.getpid()
+        try:
+            return self._idle.pop()
+        except IndexError:
+            connection: Connection = self._pool.connection_class(**self._pool.connection_kwargs)
+            return connection
+
+    def give_back(self, connection: Connection) -> None:
+        self._idle.append(connection)
+
+    def unreachable(self, error: BaseException) -> Unreachable:
+        return Unreachable(f"no answer from the server at {self}: {error}")
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop().disconnect()
+
+    def _exchange(self, connection: Connection, commands: Sequence[Command]) -> list[Any]:
+        try:
+            packed = connection.pack_commands(commands)
+        except UnicodeEncodeError:
+            packed = connection.pack_commands([tuple(map(_as_it_was, command)) for command in commands])
+        connection.send_packed_command(packed)
+        replies: list[Any] = []
+        for _ in commands:
+            try:
+                replies.append(connection.read_response())
+            except redis.ResponseError as error:
+                replies.append(error)
+            except redis.exceptions.BusyLoadingError as error:
+                replies.append(error)
+        return replies
+
+
+class BellEar:
+    """A blocking pop that was sent and not yet answered; what `Store.listen` returns for a server."""
+
+    def __init__(self, server: Server, key: str, seconds: float) -> None:
+        self._server = server
+        self._key = key
+        self._connection = server.take()
+        try:
+            if not self._connection.is_connected:
+                self._connection.connect()
+            self._connection.send_command("BLPOP", key, f"{max(seconds, 0.001):.3f}")
+        except (redis.RedisError, OSError) as error:
+            self._connection.disconnect()
+            raise server.unreachable(error) from error
+
+    def fileno(self) -> int:
+        return int(self._connection._get_socket().fileno())  # type: ignore[union-attr]
+
+    def hear(self) -> bool:
+        try:
+            reply = self._connection.read_response()
+        except (redis.RedisError, OSError) as error:
+            self._connection.disconnect()
+            raise self._server.unreachable(error) from error
+        self._server.give_back(self._connection)
+        return reply is not None
+
+    def leave(self) -> None:
+        # The token may be on its way to us: without the connection it is lost, so another is put in its place.
+        self._connection.disconnect()
+
+
+def checked(reply: Any) -> Any:
+    """The reply, unless it is an error: that is raised as ServerError."""
+    if isinstance(reply, redis.RedisError):
+        raise ServerError(f"the server refused: {reply}") from reply
+    return reply
+
+
+def is_missing_script(reply: Any) -> bool:
+    return isinstance(reply, redis.exceptions.NoScriptError)
+
+
+def without_password(url: str) -> str:
+    """The address as it may be shown: redis://user:***@host."""
+    head, at, tail = url.rpartition("@")
+    if not at:
+        return url
+    scheme, slashes, credentials = head.partition("://")
+    user, colon, _ = credentials.partition(":")
+    return f"{scheme}{slashes}{user}{':***' if colon else ''}@{tail}"
+
+
+def _as_it_was(value: Any) -> Any:
+    return value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
