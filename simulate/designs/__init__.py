@@ -1,0 +1,61 @@
+"""The ladder of designs: one load, one job, many designs, each curing the last one's fault.
+
+A design is given a `World` and says how its processes live in it. What it runs is real code, with clock and sleep
+handed in; nothing in a design looks at the ledger, and nothing in the simulator looks into a design.
+"""
+
+from abc import ABC, abstractmethod
+from importlib import import_module
+from typing import ClassVar
+
+from simulate.actors import Process, World
+
+# Name and module. Imported when asked for, so that one design does not need what another runs on.
+KNOWN = {
+    "naive": "simulate.designs.naive",
+    "claiming": "simulate.designs.claiming",
+}
+
+
+class Design(ABC):
+    """One way to run jobs, in one world. A new object for each run."""
+
+    name: ClassVar[str]
+    rung: ClassVar[int]  # its place on the ladder
+    shows: ClassVar[str]  # in one line, what it teaches
+
+    processes: int  # how many it runs at once
+    start_within: float = 0.0  # seconds over which its processes start at the beginning, evenly spread
+    enqueue_seconds: float = 0.0  # what it costs a producer to hand in a job
+    patience: float = 0.0  # seconds after which nothing can start any more if nothing has: its longest timeout
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    @abstractmethod
+    def enqueue(self, job: int) -> None:
+        """A producer hands in the job, now. Must not sleep: producers are many and do not wait for each other."""
+
+    @abstractmethod
+    def run(self, process: Process) -> None:
+        """The life of one process, as blocking code inside its actor. It calls `world.perform` for each job."""
+
+    def died(self, process: Process) -> None:
+        """The process was killed; its supervisor notices. By default nobody does anything but start a new one."""
+        return
+
+    def complaints(self) -> list[str]:
+        """After the run: what the design itself found wrong that cannot be right. By default nothing."""
+        return []
+
+    def close(self) -> None:
+        """Lets go of what it holds."""
+        return
+
+
+def find(name: str) -> type[Design]:
+    """The design of that name. Raises ValueError with the known ones for any other."""
+    if name not in KNOWN:
+        raise ValueError(f"unknown design {name!r}; known: {', '.join(KNOWN)}")
+    design: type[Design] = import_module(KNOWN[name]).DESIGN
+    return design

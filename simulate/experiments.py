@@ -1,0 +1,198 @@
+"""Every experiment by name. Notebooks, tests, documents and the command line call these.
+
+An experiment takes loads and seeds and returns its result as data; it prints nothing and looks at no clock.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from simulate import designs as ladder
+from simulate import faults
+from simulate.actors import World
+from simulate.costs import Costs
+from simulate.measures import Measures, Numbers, Spread, backlog, measure, waiting_times
+from simulate.theory import first_come_first_served
+from simulate.workload import Load, generate
+
+# The share of one process that the light load keeps busy, and of all workers that the full one does.
+LIGHT_SHARE = 0.1
+FULL_SHARE = 0.7
+
+# How finely curves are kept in the result: points on the distribution, and on the time axis.
+QUANTILES = 400
+BACKLOG_POINTS = 400
+
+Progress = Callable[[int], object]
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """One design under one load: in peace, and with one process killed halfway."""
+
+    design: str
+    rung: int
+    shows: str
+    peace: Measures
+    killed: Measures
+    waiting_quantiles: Numbers  # QUANTILES + 1 waiting times from the shortest to the longest, in peace
+    backlog_times: Numbers
+    backlog_jobs: Numbers
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "design": self.design,
+            "rung": self.rung,
+            "shows": self.shows,
+            "in_peace": self.peace.to_dict(),
+            "one_process_killed_halfway": self.killed.to_dict(),
+            "waiting_seconds_at_even_quantiles": self.waiting_quantiles.tolist(),
+            "backlog": {"seconds": self.backlog_times.tolist(), "jobs": self.backlog_jobs.tolist()},
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Several designs under one load, and the yardstick: what no queue that serves in order could do better."""
+
+    load: Load
+    workers: int
+    seed: int
+    costs: Costs
+    restart_after: float
+    outcomes: tuple[Outcome, ...]
+    ideal: Spread  # waiting time of first come, first served by the same number of workers, if nothing cost anything
+    ideal_quantiles: Numbers
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "load": {"name": self.load.name, "words": self.load.words, "assumed": list(self.load.assumed),
+                     **self.load.figures()},
+            "workers": self.workers,
+            "seed": self.seed,
+            "costs_seconds": asdict(self.costs),
+            "costs_are": "assumed",
+            "restart_after_seconds": self.restart_after,
+            "ideal_waiting": asdict(self.ideal),
+            "ideal_waiting_seconds_at_even_quantiles": self.ideal_quantiles.tolist(),
+            "designs": [outcome.to_dict() for outcome in self.outcomes],
+        }
+
+
+def to_json(comparisons: Sequence[Comparison]) -> str:
+    """The whole result as text; equal inputs give equal bytes."""
+    whole = {"version": 1, "comparisons": [comparison.to_dict() for comparison in comparisons]}
+    return json.dumps(rounded(whole), indent=1, allow_nan=False) + "\n"
+
+
+def rounded(value: Any) -> Any:
+    """The same with every time and ratio to nine significant digits: beyond them lies only the rounding of sums."""
+    if isinstance(value, float):
+        return float(f"{value:.9g}")
+    if isinstance(value, dict):
+        return {key: rounded(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [rounded(inner) for inner in value]
+    return value
+
+
+def compare(
+    load: Load,
+    designs: Sequence[str],
+    workers: int,
+    *,
+    costs: Costs | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Replays one load against each design, in peace and with one process killed halfway.
+
+    Designs with one process by nature run one, all others `workers`. `progress` is called with the number of jobs done
+    so far over all runs; `runs` times the load's jobs make the whole. Raises ValueError for an unknown design or
+    without workers.
+    """
+    if workers < 1:
+        raise ValueError(f"{workers} workers cannot do anything; there must be one at least")
+    costs = costs or Costs()
+    plan = faults.one_kill_halfway(load)
+    outcomes = []
+    finished = 0
+
+    def tell(done: int) -> None:
+        if progress is not None:
+            progress(finished + done)
+
+    for name in designs:
+        kind = ladder.find(name)
+        peace, processes = play(kind, load, workers, costs, seed, faults.NOTHING, tell)
+        finished += load.jobs
+        killed, _ = play(kind, load, workers, costs, seed, plan, tell)
+        finished += load.jobs
+        times, jobs = thinned(*backlog(peace.ledger))
+        outcomes.append(Outcome(
+            design=kind.name,
+            rung=kind.rung,
+            shows=kind.shows,
+            peace=measure(peace, processes),
+            killed=measure(killed, processes),
+            waiting_quantiles=quantiles(waiting_times(peace.ledger)),
+            backlog_times=times,
+            backlog_jobs=jobs,
+        ))
+    ideal = first_come_first_served(load.arrived, load.service, workers) - load.arrived
+    return Comparison(load, workers, seed, costs, plan.restart_after, tuple(outcomes), Spread.of(ideal),
+                      quantiles(ideal))
+
+
+def runs(designs: Sequence[str]) -> int:
+    """How many times `compare` replays the load."""
+    return 2 * len(designs)
+
+
+def play(
+    kind: type[ladder.Design],
+    load: Load,
+    workers: int,
+    costs: Costs,
+    seed: int,
+    plan: faults.Plan = faults.NOTHING,
+    progress: Progress | None = None,
+) -> tuple[World, int]:
+    """One design, one load, once. Returns the world with its ledger, and how many processes the design ran."""
+    world = World(load, workers=workers, costs=costs, seed=seed, plan=plan, progress=progress)
+    design = kind(world)
+    try:
+        world.run(design)
+        return world, design.processes
+    finally:
+        design.close()
+
+
+def default_loads(jobs: int, workers: int, seed: int) -> tuple[Load, Load]:
+    """The two loads that teach most: a light one that one process can carry, and one that needs most of the workers.
+
+    Under the light one a design shows its latency alone; under the full one its strength.
+    """
+    # A fifth of the jobs is enough for the light load's percentiles, unless that leaves none.
+    light = generate("poisson", max(1, jobs // 5), seed, erlangs=LIGHT_SHARE)
+    full = generate("twin", jobs, seed, erlangs=FULL_SHARE * workers)
+    return light, full
+
+
+def quantiles(values: Numbers) -> Numbers:
+    """The values at evenly spread quantiles, from the smallest to the largest."""
+    return np.quantile(values, np.linspace(0, 1, QUANTILES + 1)) if len(values) else values
+
+
+def thinned(times: Numbers, jobs: Numbers) -> tuple[Numbers, Numbers]:
+    """The staircase at so many evenly spread times; at each the highest step since the one before, lest peaks vanish."""
+    at = np.linspace(times[0], times[-1], BACKLOG_POINTS)
+    ends = np.searchsorted(times, at, side="right")
+    starts = np.concatenate(([0], ends[:-1]))
+    highest = [float(jobs[max(0, start - 1) : end].max()) for start, end in zip(starts, ends, strict=True)]
+    return at, np.array(highest)

@@ -1,0 +1,44 @@
+"""What goes wrong, and when: a plan that is made before the run, so that every design meets the same fate.
+
+For now one kind of fault: a process is killed as with SIGKILL, and a supervisor starts a new one in its place after a
+stated pause.
+"""
+
+from dataclasses import dataclass
+
+from simulate.workload import Load, stream
+
+
+@dataclass(frozen=True)
+class Kill:
+    """Kills a process in the middle of the first job that it starts at or after a time.
+
+    "In the middle" is when half of the job's work is done, so that the process holds a job for certain. Without a
+    number it is whichever process starts a job first from that time on.
+    """
+
+    after: float  # seconds of virtual time
+    process: int | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that goes wrong in one run."""
+
+    kills: tuple[Kill, ...] = ()
+    restart_after: float = 1.0  # seconds until a supervisor has started a new process in a dead one's place
+
+
+NOTHING = Plan()
+
+
+def one_kill_halfway(load: Load) -> Plan:
+    """One process is killed, holding a job, as soon as half of all jobs have arrived."""
+    return Plan(kills=(Kill(after=float(load.arrived[load.jobs // 2])),))
+
+
+def random_kills(load: Load, seed: int, count: int, processes: int) -> Plan:
+    """So many kills at random times while jobs arrive, each of a process drawn at random."""
+    generator = stream(seed, "kills")
+    times = sorted(float(time) for time in generator.uniform(0, load.span, count))
+    return Plan(kills=tuple(Kill(after=time, process=int(generator.integers(processes))) for time in times))

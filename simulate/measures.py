@@ -1,0 +1,165 @@
+"""What a run was worth, in numbers: the ledger summed up.
+
+All of it is over the whole run, from the first arrival until the last job was done, the filling and the draining of the
+queue included. Nothing here claims a steady state: near saturation there is none within any load of useful length.
+"""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulate.actors import World
+from simulate.ledger import Ledger
+
+Numbers = NDArray[np.float64]
+
+# A percentile needs this many jobs beyond it. With fewer it is the luck of single jobs, and we do not print it.
+JOBS_BEYOND = 10
+
+
+def percentile(values: Numbers, percent: float) -> float | None:
+    """The value that so many percent do not exceed; None when fewer than ten values lie beyond it."""
+    if len(values) * (100 - percent) / 100 < JOBS_BEYOND:
+        return None
+    return float(np.percentile(values, percent))
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A distribution in a few numbers, in seconds; None where too few jobs stand behind a number."""
+
+    mean: float | None
+    p50: float | None
+    p95: float | None
+    p99: float | None
+    largest: float | None
+
+    @classmethod
+    def of(cls, values: Numbers) -> "Spread":
+        """The spread of these values; all None when there are none."""
+        if not len(values):
+            return cls(None, None, None, None, None)
+        return cls(float(values.mean()), percentile(values, 50), percentile(values, 95), percentile(values, 99),
+                   float(values.max()))
+
+
+@dataclass(frozen=True)
+class Measures:
+    """One run, measured. Times are in seconds."""
+
+    processes: int
+    jobs: int
+    waiting: Spread  # arrived -> first started, of the jobs that started
+    sojourn: Spread  # arrived -> first finished, of the jobs that finished
+    throughput: float | None  # jobs done per second, from the first arrival to the last end
+    drain_time: float | None  # from the last arrival until the last job was done
+    utilisation: float | None  # share of the processes' time spent on jobs; work done twice counts as work
+    largest_backlog: int
+    empty_looks: int  # a process asked and there was nothing
+    lost: int
+    started_again: int
+    finished_twice: int
+    killed: int  # processes killed with a job in the hand
+    recovery_time: float | None  # killed -> its job done by another, the longest; None if nobody was killed or it is lost
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def measure(world: World, processes: int) -> Measures:
+    """Sums up a world that has been run."""
+    ledger = world.ledger
+    arrived, ended, last_end = ledger.column("arrived"), ledger.column("ended"), ledger.column("last_end")
+    done = ~np.isnan(ended)
+    over = float(np.nanmax(last_end)) if done.any() else None
+    span = over - float(arrived[0]) if over is not None else 0.0
+    return Measures(
+        processes=processes,
+        jobs=ledger.jobs,
+        waiting=Spread.of(waiting_times(ledger)),
+        sojourn=Spread.of((ended - arrived)[done]),
+        throughput=int(done.sum()) / span if span else None,
+        drain_time=max(0.0, float(np.nanmax(ended)) - float(arrived[-1])) if done.any() else None,
+        utilisation=ledger.busy / (processes * span) if span else None,
+        largest_backlog=int(backlog(ledger)[1].max()),
+        empty_looks=world.empty_looks,
+        lost=ledger.lost,
+        started_again=ledger.started_again,
+        finished_twice=ledger.finished_twice,
+        killed=len(world.deaths),
+        recovery_time=recovery_time(world),
+    )
+
+
+def waiting_times(ledger: Ledger) -> Numbers:
+    """Seconds from arrival to the first start, of every job that started."""
+    waited = ledger.column("first_start") - ledger.column("arrived")
+    return waited[~np.isnan(waited)]
+
+
+def recovery_time(world: World) -> float | None:
+    """Seconds from the death of a process until the job in its hand was done, the longest; None if one never was.
+
+    None as well when nobody died. A job that another copy had finished before the death counts as recovered at once.
+    """
+    times = [max(0.0, world.ledger.ended[death.job] - death.time) for death in world.deaths]
+    never = any(np.isnan(world.ledger.ended[death.job]) for death in world.deaths)
+    return None if never or not times else max(times)
+
+
+def backlog(ledger: Ledger) -> tuple[Numbers, Numbers]:
+    """How many jobs are enqueued and not started, as a staircase: its times, and the number from each time on.
+
+    A job put back after its process died does not return to this curve: it is one in thousands.
+    """
+    up, down = ledger.column("enqueued"), ledger.column("first_start")
+    up, down = up[~np.isnan(up)], down[~np.isnan(down)]
+    times = np.concatenate((up, down))
+    steps = np.concatenate((np.ones(len(up)), -np.ones(len(down))))
+    # Of equal times the arrivals come first: the other order would show a backlog below zero.
+    order = np.lexsort((-steps, times))
+    return times[order], np.cumsum(steps[order])
+
+
+@dataclass(frozen=True)
+class Balance:
+    """Two laws that hold for any queue whatever its design; a simulator that breaks one is wrong.
+
+    Little's law (1961): jobs waiting on average = arrivals per second x mean waiting time. Both sides are taken from
+    the whole run; the left from the staircase of the backlog, the right from the jobs one by one. Flow: what came in
+    went out, is lost, or is still there.
+    """
+
+    waiting_on_average: float
+    rate_times_waiting: float
+    came: int
+    went: int
+
+    def holds(self) -> bool:
+        """Whether both do, to rounding."""
+        return self.came == self.went and bool(
+            np.isclose(self.waiting_on_average, self.rate_times_waiting, rtol=1e-9, atol=1e-9)
+        )
+
+
+def balance(ledger: Ledger) -> Balance:
+    """Both sides of Little's law and of the flow, for the jobs of a run that has ended."""
+    times, waiting = backlog(ledger)
+    span = float(times[-1] - times[0])
+    started = ~np.isnan(ledger.column("first_start"))
+    waited = (ledger.column("first_start") - ledger.column("enqueued"))[started]
+    # A job that never starts waits until the end of the record.
+    never = (times[-1] - ledger.column("enqueued"))[~started]
+    area = float(np.sum(waiting[:-1] * np.diff(times)))
+    return Balance(
+        waiting_on_average=area / span if span else 0.0,
+        rate_times_waiting=float(waited.sum() + never.sum()) / span if span else 0.0,
+        came=ledger.jobs,
+        went=int(np.sum(ledger.column("finishes") > 0)) + ledger.lost,
+    )
+
+
+MEASURE_NAMES = tuple(field.name for field in fields(Measures))
