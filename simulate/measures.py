@@ -4,7 +4,7 @@ All of it is over the whole run, from the first arrival until the last job was d
 queue included. Nothing here claims a steady state: near saturation there is none within any load of useful length.
 """
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -62,7 +62,7 @@ class Measures:
     started_again: int
     finished_twice: int
     killed: int  # processes killed with a job in the hand
-    recovery_time: float | None  # killed -> its job done by another, the longest; None if nobody was killed or it is lost
+    recovery_time: float | None  # killed -> its job done by another, the longest; None if nobody died or it is lost
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -160,6 +160,3 @@ def balance(ledger: Ledger) -> Balance:
         came=ledger.jobs,
         went=int(np.sum(ledger.column("finishes") > 0)) + ledger.lost,
     )
-
-
-MEASURE_NAMES = tuple(field.name for field in fields(Measures))

@@ -204,7 +204,8 @@ def azure_sizes(jobs: int, seed: int) -> tuple[Times, Times]:
         # Between two quantiles the logarithm is taken as evenly spread: tails are heavy, and a straight line between
         # the last two would put too many jobs near the largest.
         logarithms = np.log(np.array(quantiles, dtype=np.float64))
-        return np.round(np.exp(np.interp(stream(seed, name).random(jobs), AZURE_PROBABILITIES, logarithms)))
+        drawn = np.interp(stream(seed, name).random(jobs), AZURE_PROBABILITIES, logarithms)
+        return np.asarray(np.round(np.exp(drawn)), dtype=np.float64)
 
     return draw("context", AZURE_CONTEXT), draw("generated", AZURE_GENERATED)
 
