@@ -668,6 +668,8 @@ class _Timed:
 class _MemoryEar:
     """A bell waited for by a thread; a byte in a pipe makes it something to `select` on."""
 
+    grace_seconds = 0.0
+
     def __init__(self, store: MemoryStore, bell: str) -> None:
         self._store = store
         self._bell = bell

@@ -308,6 +308,9 @@ class Overview(NamedTuple):
 class Ear(Protocol):
     """A bell being listened to; `fileno` becomes readable when there is something to hear."""
 
+    grace_seconds: float
+    """How long after its time the word may still be on its way that nothing came."""
+
     def fileno(self) -> int: ...
 
     def hear(self) -> bool:

@@ -130,6 +130,8 @@ class Server:
 class BellEar:
     """A blocking pop that was sent and not yet answered; what `Store.listen` returns for a server."""
 
+    grace_seconds = 5.0  # a server that does not even say that nothing came is taken for lost
+
     def __init__(self, server: Server, key: str, seconds: float) -> None:
         self._server = server
         self._key = key

@@ -1,0 +1,291 @@
+"""What an application uses: enqueue now or later, follow a job, look around.
+
+    mq = connect()
+    handle = mq.enqueue(Archive, 44, branch="dev")
+    handle.result(timeout=5)
+
+A client may be used from several threads, and on either side of a fork.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
+
+from minique.clock import Clock, SystemClock
+from minique.errors import JobFailed, JobGone, NotDone, Unreachable, UsageError
+from minique.job import Enqueueable, Job, JobClass, JobFunction, job_class_of, make_id
+from minique.keys import SUFFIXES
+from minique.loop import hear
+from minique.store import Look, Overview, Record, Store
+from minique.subscription import check_queue_name
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+MANY_AT_ONCE = 1000
+MANY_AT_ONCE_BYTES = 1_000_000
+
+_LOOK_AGAIN_SECONDS = 10.0
+"""A waiter is told when its job is over; should the word get lost with a connection, it looks for itself this often."""
+
+_PAGE = 500
+
+
+class Client:
+    """Enqueues jobs into one namespace of one store, and tells how they are."""
+
+    def __init__(self, store: Store, clock: Clock | None = None, rng: Random | None = None) -> None:
+        self.store = store
+        self.clock = clock or SystemClock()
+        # The system's source needs no seed, so that a forked child cannot make its parent's ids again.
+        self._rng = rng or random.SystemRandom()
+
+    # Producing.
+
+    @overload
+    def enqueue(self, kind: JobFunction[P, R], *args: P.args, **kwargs: P.kwargs) -> Handle[R]: ...
+    @overload
+    def enqueue(self, kind: type[Job] | JobClass, *args: Any, **kwargs: Any) -> Handle[Any]: ...
+    def enqueue(self, kind: Enqueueable, *args: Any, **kwargs: Any) -> Handle[Any]:
+        """Store a job at the end of its queue; it is stored when this returns.
+
+        Raises WrongArguments, NotSerialisable or TooLarge before anything was sent, and Unreachable when no answer
+        came: then it may have been stored or not.
+        """
+        job_class = job_class_of(kind)
+        body = job_class.body(args, kwargs)
+        id = self._new_id()
+        self.store.enqueue(self.clock.stamp(), job_class.queue, ((id, body),))
+        return Handle(self, id)
+
+    @overload
+    def enqueue_in(
+        self, delay: timedelta | float, kind: JobFunction[P, R], *args: P.args, **kwargs: P.kwargs
+    ) -> Handle[R]: ...
+    @overload
+    def enqueue_in(
+        self, delay: timedelta | float, kind: type[Job] | JobClass, *args: Any, **kwargs: Any
+    ) -> Handle[Any]: ...
+    def enqueue_in(self, delay: timedelta | float, kind: Enqueueable, *args: Any, **kwargs: Any) -> Handle[Any]:
+        """Store a job to be queued after a delay, a timedelta or seconds, counted by the server's clock."""
+        seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
+        if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or not math.isfinite(seconds):
+            raise UsageError(f"a delay of {delay!r}: pass a timedelta or a number of seconds")
+        return self._delay(f"+{max(0.0, seconds):.6f}", kind, args, kwargs)
+
+    @overload
+    def enqueue_at(
+        self, when: datetime | float, kind: JobFunction[P, R], *args: P.args, **kwargs: P.kwargs
+    ) -> Handle[R]: ...
+    @overload
+    def enqueue_at(
+        self, when: datetime | float, kind: type[Job] | JobClass, *args: Any, **kwargs: Any
+    ) -> Handle[Any]: ...
+    def enqueue_at(self, when: datetime | float, kind: Enqueueable, *args: Any, **kwargs: Any) -> Handle[Any]:
+        """Store a job to be queued at a time: a datetime with its zone, or epoch seconds. A past time means now."""
+        if isinstance(when, datetime):
+            if when.tzinfo is None or when.utcoffset() is None:
+                raise UsageError(
+                    f"{when!r} has no zone, so it could be many moments: pass when.astimezone() for this machine's "
+                    "zone, or datetime(…, tzinfo=ZoneInfo('Europe/Berlin'))"
+                )
+            when = when.timestamp()
+        if not isinstance(when, (int, float)) or isinstance(when, bool) or not math.isfinite(when):
+            raise UsageError(f"a time of {when!r}: pass a datetime with a zone, or epoch seconds")
+        return self._delay(f"{max(0.0, when):.6f}", kind, args, kwargs)
+
+    def enqueue_many(self, kind: Enqueueable, calls: Iterable[tuple[Any, ...] | dict[str, Any]]) -> list[Handle[Any]]:
+        """Store many jobs of one class, a thousand or so per round trip; each call is a tuple or dict of arguments.
+
+        Raises as `enqueue` does, at the call that is wrong. Those of earlier round trips are stored by then, and the
+        message says how many.
+        """
+        job_class = job_class_of(kind)
+        handles: list[Handle[Any]] = []
+        for batch in self._batches(job_class, calls, handles):
+            try:
+                self.store.enqueue(self.clock.stamp(), job_class.queue, batch)
+            except Unreachable as error:
+                raise Unreachable(f"{error}; {len(handles)} jobs were acknowledged before") from error
+            handles += [Handle(self, id) for id, _ in batch]
+        return handles
+
+    def _batches(
+        self, job_class: JobClass, calls: Iterable[tuple[Any, ...] | dict[str, Any]], handles: list[Handle[Any]]
+    ) -> Iterator[list[tuple[str, str]]]:
+        batch: list[tuple[str, str]] = []
+        size = 0
+        for index, call in enumerate(calls):
+            if not isinstance(call, (tuple, dict)):
+                raise UsageError(
+                    f"call {index} is {call!r}: pass a tuple of arguments, such as ({call!r},), or a dict of them"
+                )
+            try:
+                body = job_class.body((), call) if isinstance(call, dict) else job_class.body(call, {})
+            except UsageError as error:
+                raise type(error)(f"call {index}: {error} ({len(handles)} jobs were stored before)") from None
+            batch.append((self._new_id(), body))
+            size += len(body)
+            if len(batch) >= MANY_AT_ONCE or size >= MANY_AT_ONCE_BYTES:
+                yield batch
+                batch, size = [], 0
+        if batch:
+            yield batch
+
+    def _delay(self, due: str, kind: Enqueueable, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Handle[Any]:
+        job_class = job_class_of(kind)
+        body = job_class.body(args, kwargs)
+        id = self._new_id()
+        self.store.delay(self.clock.stamp(), job_class.queue, id, body, due)
+        return Handle(self, id)
+
+    def _new_id(self) -> str:
+        return make_id(self.clock.wall(), self._rng)
+
+    # Following and looking.
+
+    def job(self, id: str) -> Handle[Any]:
+        """The handle of a job that was enqueued elsewhere."""
+        return Handle(self, id)
+
+    def overview(self) -> Overview:
+        """How much is where, at one moment."""
+        return self.store.see(self.clock.stamp())
+
+    def list_queue(self, queue: str, limit: int = 100) -> list[tuple[str, Record]]:
+        """The next jobs of a queue, in order; those that were cancelled are left out."""
+        rows = self.store.page(self.clock.stamp(), f"queue:{check_queue_name(queue)}", 0, limit)
+        return [(id, record) for id, record in self._look_at([id for id, _ in rows]) if record.state == "queued"]
+
+    def list_delayed(self, limit: int = 100) -> list[tuple[str, Record]]:
+        """Delayed jobs, the next to be due first."""
+        return self._look_at([id for id, _ in self.store.page(self.clock.stamp(), "delayed", 0, limit)])
+
+    def list_failed(self, limit: int = 100) -> list[tuple[str, Record]]:
+        """Failed jobs, the latest first."""
+        return self._look_at([id for id, _ in self.store.page(self.clock.stamp(), "failed", 0, limit, True)])
+
+    def all_failed(self) -> list[str]:
+        """The ids of all failed jobs, oldest first."""
+        ids: list[str] = []
+        while True:
+            rows = self.store.page(self.clock.stamp(), "failed", len(ids), _PAGE)
+            ids += [id for id, _ in rows]
+            if len(rows) < _PAGE:
+                return list(dict.fromkeys(ids))
+
+    def _look_at(self, ids: list[str]) -> list[tuple[str, Record]]:
+        records: list[Record] = []
+        for first in range(0, len(ids), _PAGE):
+            records += self.store.trip([Look(id) for id in ids[first : first + _PAGE]], self.clock.stamp())
+        return list(zip(ids, records, strict=True))
+
+    # A person's decisions.
+
+    def requeue(self, id: str) -> bool | None:
+        """Put a failed job back into its queue with all its tries. False: it is not failed; None: it names no queue."""
+        return self.store.requeue(self.clock.stamp(), id)
+
+    def discard(self, id: str) -> bool:
+        """Throw a failed job away. False: it is not failed."""
+        return self.store.discard(self.clock.stamp(), id)
+
+    def pause(self, queue: str) -> bool:
+        """Let nobody claim from a queue; jobs that run go on, and more may be enqueued. False: it was so already."""
+        return self.store.pause(self.clock.stamp(), check_queue_name(queue))
+
+    def resume(self, queue: str) -> bool:
+        """The end of a pause. False: there was none."""
+        return self.store.resume(self.clock.stamp(), check_queue_name(queue))
+
+    def close(self) -> None:
+        """Give back connections."""
+        self.store.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+class Handle(Generic[R]):
+    """A job, seen from outside."""
+
+    __slots__ = ("_client", "id")
+
+    def __init__(self, client: Client, id: str) -> None:
+        self._client = client
+        self.id = id
+
+    def __repr__(self) -> str:
+        return f"<job {self.id}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Handle) and other.id == self.id
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def record(self) -> Record:
+        """All that is known of the job at this moment."""
+        return self._client.store.look(self._client.clock.stamp(), self.id)
+
+    def state(self) -> str:
+        """queued, delayed, leased, done, failed, or gone (removed, or its result was forgotten)."""
+        return self.record().state
+
+    def cancel(self) -> bool:
+        """Remove the job if it is queued or delayed: whether it was. A leased, done or failed job is left alone."""
+        return self._client.store.cancel(self._client.clock.stamp(), self.id) in ("queued", "delayed")
+
+    def result(self, timeout: float | None = None) -> R:
+        """What `perform` returned, waiting up to `timeout` seconds (for ever if None) without polling.
+
+        Raises NotDone when time is up, JobFailed when the job is out of tries, JobGone when it was removed or its
+        result has been forgotten.
+        """
+        client = self._client
+        ends_at = None if timeout is None else client.clock.elapsed() + timeout
+        waiter = client._new_id()
+        while True:
+            state = client.store.watch(client.clock.stamp(), self.id, waiter)
+            if state not in ("queued", "delayed", "leased"):
+                return self._over()
+            left = (
+                _LOOK_AGAIN_SECONDS if ends_at is None else min(_LOOK_AGAIN_SECONDS, ends_at - client.clock.elapsed())
+            )
+            if left <= 0:
+                raise NotDone(f"job {self.id} is {state}, and the {timeout:g} s given have passed; it goes on")
+            hear(client.store.listen(SUFFIXES["ANSWER"] + waiter, left), left)
+
+    def _over(self) -> R:
+        record = self.record()
+        if record.state == "done":
+            return cast(R, json.loads(record.body))
+        if record.state == "failed":
+            failure = read_failure(record.failure)
+            raise JobFailed(
+                f"job {self.id} failed: {failure['error']}: {failure['message']}", str(failure.get("traceback", ""))
+            )
+        if record.state == "gone":
+            why = {"cancel": "it was cancelled", "discard": "it was discarded"}
+            raise JobGone(f"job {self.id} is gone: {why.get(record.body, 'unknown here, or its result was forgotten')}")
+        return self.result(0)  # requeued since
+
+
+def read_failure(text: str) -> dict[str, Any]:
+    """A stored failure as a dict with at least `error` and `message`, whatever stands there."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        found = {"message": text}
+    return {"error": "Unknown", "message": "", **found}

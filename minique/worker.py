@@ -1,0 +1,474 @@
+"""Claim jobs, have them run, and tell the server how they ended.
+
+A tick does three things, each at most once: hear how the running job ended; make one trip to the server (what ended,
+what must be renewed, what may be reaped, and the next claim); start what is held. Finishing and taking travel
+together. In-line, where jobs run inside the tick, several are claimed at a time, and a keeper in a thread of its own
+renews the claim meanwhile and gives back what must not wait behind a slow job.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from inspect import Signature
+from random import Random
+from typing import Any, NamedTuple
+
+from minique.clock import Clock
+from minique.errors import ServerError, UnknownJobClass, UsageError
+from minique.events import Events
+from minique.job import (
+    NONE_LIFETIME_SECONDS,
+    Context,
+    JobClass,
+    Raised,
+    Returned,
+    Unreadable,
+    is_id,
+    read_call,
+    with_options,
+)
+from minique.processes import Ending, Processes, Task
+from minique.reaper import Reaper
+from minique.registry import Registry
+from minique.store import (
+    CLAIM_LIMIT,
+    Arrow,
+    Beat,
+    Claim,
+    Claimed,
+    Complete,
+    Fail,
+    Finished,
+    Leased,
+    Release,
+    Renew,
+    Retry,
+    Store,
+)
+from minique.subscription import Subscription
+
+LEASE_SECONDS = 10.0
+RENEW_EVERY_SECONDS = LEASE_SECONDS / 4  # two renewals may be lost before the lease is
+LEAST_LEASE_SECONDS = 1.0
+"""No job is started with less lease than this."""
+SHUTDOWN_TIMEOUT_SECONDS = 8.0  # a container is killed after 10
+
+BATCH_LIMIT = 32
+BATCH_SECONDS = 0.010
+"""As much expected work is claimed at a time, and as long may a job keep claimed ones waiting behind it."""
+
+# Retries and backoff for a job whose class is not known here are the usual ones.
+_UNKNOWN_CLASS = JobClass("unknown", lambda context: None, Signature())
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a worker works. All times in seconds."""
+
+    subscription: Subscription = field(default_factory=lambda: Subscription.parse("*"))
+    lease: float = LEASE_SECONDS
+    batch_limit: int = BATCH_LIMIT
+    burst: bool = False
+    """End when nothing is ready, instead of waiting for more."""
+    about: dict[str, object] = field(default_factory=dict)
+    """What the worker says of itself to people: host, process, since when."""
+
+    def __post_init__(self) -> None:
+        if self.lease < 2 * LEAST_LEASE_SECONDS:
+            raise UsageError(
+                f"a lease of {self.lease:g} s is too short to work under; use 2 or more, 10 is the default"
+            )
+        if not 1 <= self.batch_limit <= CLAIM_LIMIT:
+            raise UsageError(f"the batch limit is {self.batch_limit}; use 1 to {CLAIM_LIMIT}")
+
+
+class State(NamedTuple):
+    """All that a worker remembers between ticks. Moments are on the elapsed clock."""
+
+    number: int = 1
+    """Of the next claim; counts on only after a claim that was answered with jobs."""
+    claim: str = ""
+    """Under which everything below is held; empty when nothing is."""
+    held: tuple[Leased, ...] = ()
+    """Claimed, not started."""
+    running: Leased | None = None
+    started_at: float = 0.0
+    killed: str = ""
+    """Why the running job was killed, if it was."""
+    ended: tuple[Arrow, ...] = ()
+    """What the server has not been told yet."""
+    lease_until: float = 0.0
+    renew_at: float = 0.0
+    look_at: float = 0.0
+    """When to reap and to give a sign of life."""
+    limit: int = 1
+    """Of the next claim."""
+    stop_at: float | None = None
+    """Set once no more is to be claimed: when to kill what still runs."""
+
+
+class Worker:
+    """A worker of one subscription, holding one claim at a time.
+
+    `name` must never have been used before, by any worker of this namespace: claims are named after it.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        processes: Processes,
+        clock: Clock,
+        rng: Random,
+        events: Events,
+        name: str,
+        settings: Settings | None = None,
+    ) -> None:
+        self.settings = settings or Settings()
+        self.name = name
+        self.state = State()
+        self.keeper = Keeper(self)
+        self._store = store
+        self._registry = registry
+        self._processes = processes
+        self._clock = clock
+        self._rng = rng
+        self._events = events
+        self._reaper = Reaper(store, clock, events)
+        self._batch_limit = self.settings.batch_limit if processes.in_line else 1
+        self._parsed: tuple[Leased, Task | Raised] | None = None  # of the latest job, so that it is read only once
+        self._asked_to_stop_at: float | None = None
+        self._lock = threading.Lock()
+        """Between a tick and the keeper's: held while `state` is changed by either."""
+
+    def stop(self, timeout_seconds: float = SHUTDOWN_TIMEOUT_SECONDS) -> None:
+        """Claim no more; finish what runs within the time, then kill it and give its job back.
+
+        May be called from a signal's handler: it leaves a wish, and the next tick makes it part of the state.
+        """
+        stop_at = self._clock.elapsed() + timeout_seconds
+        self._asked_to_stop_at = stop_at if self._asked_to_stop_at is None else min(stop_at, self._asked_to_stop_at)
+
+    def is_finished(self) -> bool:
+        """Whether it was told to stop and has nothing left in hand."""
+        state = self.state
+        return state.stop_at is not None and not (state.claim or state.ended)
+
+    def bell(self) -> str | None:
+        """Only an idle worker listens."""
+        state = self.state
+        if state.claim or state.stop_at is not None or self._asked_to_stop_at is not None:
+            return None
+        return self.settings.subscription.text
+
+    def watched(self) -> Sequence[int]:
+        return self._processes.watched()
+
+    def leave(self) -> None:
+        """Take the worker off the list that people look at."""
+        self._store.beat(self._clock.stamp(), self.name, "", "")
+
+    # The tick.
+
+    def tick(self) -> float:
+        now = self._clock.elapsed()
+        if self._asked_to_stop_at != self.state.stop_at and self._asked_to_stop_at is not None:
+            self._change(stop_at=self._asked_to_stop_at)
+        self._hear(now)
+        self._trip(now)
+        if self.state.held:
+            self._start()
+        elif self.state.running is None and self.state.stop_at is None:
+            self._processes.prepare()
+        return self._rest(now)
+
+    def _change(self, **changes: Any) -> None:
+        with self._lock:
+            self.state = self.state._replace(**changes)
+
+    def _hear(self, now: float) -> None:
+        """How the running job ended, if it did; an end by force when it is time for that."""
+        state = self.state
+        if state.running is None:
+            return
+        ending = self._processes.poll()
+        if ending is not None:
+            self._note(state.running, ending)
+            return
+        if state.killed:
+            return
+        timeout = self._job_class(state.running).timeout
+        if timeout is not None and now >= state.started_at + timeout:
+            self._kill(f"it ran for more than its timeout of {timeout:g} s")
+        elif state.stop_at is not None and now >= state.stop_at:
+            self._kill("stop")
+
+    def _kill(self, why: str) -> None:
+        self._change(killed=why)
+        self._processes.kill()
+
+    def _trip(self, now: float) -> None:
+        """One round trip, if there is anything to say or to ask."""
+        state, settings = self.state, self.settings
+        arrows: list[Arrow] = list(state.ended)
+        gives_back = bool(state.held) and (state.stop_at is not None or state.lease_until - now < LEAST_LEASE_SECONDS)
+        if gives_back:
+            # Too late to start them, by the lease or by a stop; the next worker need not wait until it runs out.
+            arrows.append(Release(state.claim, [job.id for job in state.held]))
+        renews = state.running is not None and now >= state.renew_at
+        if renews:
+            arrows.append(Renew(state.claim, settings.lease))
+        looks = now >= state.look_at
+        if looks:
+            arrows.append(Beat(self.name, settings.subscription.text, self._about()))
+            arrows += self._reaper.arrows
+        wants = state.running is None and (gives_back or not state.held) and state.stop_at is None
+        if wants:
+            claim = f"{self.name}:{state.number}"
+            arrows.append(Claim(claim, settings.subscription.text, state.limit, settings.lease))
+        if not arrows:
+            return
+
+        answers = self._store.trip(arrows, self._clock.stamp())
+        # From here on nothing can fail: had the trip failed, the state is as it was, and the next tick says it again.
+        self._tell_lost(state.ended, answers)
+        answers = answers[len(state.ended) :]
+        with self._lock:
+            changes: dict[str, Any] = {"ended": ()}
+            if gives_back:
+                answers = answers[1:]
+                changes["held"] = ()
+            if renews:
+                stands, answers = answers[0], answers[1:]
+                changes["renew_at"] = now + settings.lease / 4
+                if stands:
+                    changes["lease_until"] = now + settings.lease
+            if looks:
+                changes["look_at"] = now + self._reaper.told(answers[1:3])
+                answers = answers[3:]
+            if state.running is None and not changes.get("held", state.held):
+                changes["claim"] = ""
+            if wants:
+                self._take(claim, answers[0], now, changes)
+            self.state = self.state._replace(**changes)
+        if renews and not stands:
+            # Its job may be another's by now, and what this child still does is of no use.
+            assert state.running is not None
+            self._events.emit("lease_lost", job=state.running.id, worker=self.name)
+            self._kill("lease lost")
+
+    def _take(self, claim: str, claimed: Claimed, now: float, changes: dict[str, Any]) -> None:
+        if not claimed.jobs:
+            changes["limit"] = 1
+            if self.settings.burst:
+                changes["stop_at"] = now
+            return
+        changes.update(
+            number=self.state.number + 1,
+            claim=claim,
+            held=claimed.jobs,
+            # Counted from before the question was sent, so that this side never believes in more than the server does.
+            lease_until=now + claimed.lease_seconds,
+            renew_at=now + self.settings.lease / 4,
+        )
+        if self._events:
+            for job in claimed.jobs:
+                self._events.emit("claimed", job=job.id, queue=job.queue, attempt=job.attempt, worker=self.name)
+
+    def _start(self) -> None:
+        """Start what is held: one job in a child, or in-line all of them, one after another."""
+        began_at = started_at = self._clock.elapsed()
+        done = 0
+        while True:
+            with self._lock:
+                # The keeper may have given them back meanwhile.
+                state = self.state
+                if not state.held or self._asked_to_stop_at is not None:
+                    break
+                if state.lease_until - started_at < LEAST_LEASE_SECONDS:
+                    break
+                job = state.held[0]
+                self.state = state._replace(held=state.held[1:], running=job, started_at=started_at)
+            task = self._task(job)
+            if isinstance(task, Raised):
+                self._note(job, task)
+            else:
+                self._processes.give(task)
+                ending = self._processes.poll()
+                if ending is None:
+                    self._processes.prepare()
+                    return
+                self._note(job, ending)
+            done += 1
+            started_at = self._clock.elapsed()
+        if done:
+            each_seconds = (started_at - began_at) / done
+            fitting = self._batch_limit if each_seconds <= 0 else int(BATCH_SECONDS / each_seconds)
+            self._change(limit=max(1, min(2 * self.state.limit, fitting, self._batch_limit)))
+
+    def _rest(self, now: float) -> float:
+        state = self.state
+        if state.held or state.ended or (state.stop_at is not None and state.running is None):
+            return 0.0
+        until = state.look_at
+        if state.running is not None:
+            until = min(until, state.renew_at)
+            timeout = self._job_class(state.running).timeout
+            if not state.killed:
+                if timeout is not None:
+                    until = min(until, state.started_at + timeout)
+                if state.stop_at is not None:
+                    until = min(until, state.stop_at)
+        return max(0.0, until - now)
+
+    # From a job to its task, and from its end to an arrow.
+
+    def _task(self, job: Leased) -> Task | Raised:
+        """What to run; or, as a failure, why that cannot be known."""
+        if self._parsed is not None and self._parsed[0] is job:
+            return self._parsed[1]
+        task = self._read(job)
+        self._parsed = (job, task)
+        return task
+
+    def _read(self, job: Leased) -> Task | Raised:
+        queue, newline, body = job.record.partition("\n")
+        try:
+            if not newline or queue != job.queue or not is_id(job.id):
+                raise Unreadable("the record was not written by minique: it has no first line that names its queue")
+            call = read_call(body)
+            job_class = with_options(self._registry.get(call.name), call)
+        except Unreadable as error:
+            return Raised("Unreadable", f"{error}; the bytes are kept: {job.record[:200]!r}", "", may_retry=False)
+        except UnknownJobClass as error:
+            # Perhaps a worker with newer code is on its way: this is tried again like any failure.
+            return Raised("UnknownJobClass", f"{error}. Does the worker import the module that defines it?", "")
+        return Task(job_class, Context(job.id, job.queue, job.attempt), call)
+
+    def _job_class(self, job: Leased) -> JobClass:
+        task = self._task(job)
+        return task.job_class if isinstance(task, Task) else _UNKNOWN_CLASS
+
+    def _note(self, job: Leased, ending: Ending) -> None:
+        """Turn an ending into what the server is to be told with the next trip."""
+        killed, claim = self.state.killed, self.state.claim
+        arrow: Arrow | None
+        if isinstance(ending, Returned):
+            lifetime = NONE_LIFETIME_SECONDS if ending.result == "null" else self._job_class(job).result_lifetime
+            arrow = Complete(claim, (Finished(job.id, ending.result, lifetime, job.failures + job.deaths > 0),))
+        elif killed == "stop":
+            arrow = Release(claim, (job.id,))
+        elif killed == "lease lost":
+            arrow = None
+        elif isinstance(ending, Raised):
+            arrow = self._failed(job, ending)
+        elif killed:
+            arrow = self._failed(job, Raised("TimedOut", killed, ""))
+        else:
+            arrow = self._failed(job, Raised("ChildDied", ending.what, ""))
+        with self._lock:
+            state = self.state
+            ended = state.ended
+            if isinstance(arrow, Complete) and ended and isinstance(ended[-1], Complete):
+                ended = (*ended[:-1], Complete(claim, (*ended[-1].jobs, *arrow.jobs)))
+            elif arrow is not None:
+                ended = (*ended, arrow)
+            left = state.claim if state.held or ended else ""
+            self.state = state._replace(running=None, killed="", ended=ended, claim=left)
+        if self._events:
+            self._tell(job, arrow)
+
+    def _failed(self, job: Leased, raised: Raised) -> Retry | Fail:
+        job_class = self._job_class(job)
+        failures = job.failures + 1
+        failure = json.dumps(
+            {
+                "error": raised.error,
+                "message": raised.message,
+                "traceback": raised.traceback,
+                "attempt": job.attempt,
+                "worker": self.name,
+                "queue": job.queue,
+            }
+        )
+        if raised.may_retry and failures <= job_class.retries:
+            wait_seconds = job_class.backoff.delay_seconds(failures, self._rng)
+            return Retry(self.state.claim, job.id, round(wait_seconds, 6), failure)
+        return Fail(self.state.claim, job.id, failure)
+
+    def _about(self) -> str:
+        running = self.state.running
+        return json.dumps({**self.settings.about, "job": running.id if running else None})
+
+    def _tell(self, job: Leased, arrow: Arrow | None) -> None:
+        fields = {"job": job.id, "queue": job.queue, "attempt": job.attempt, "worker": self.name}
+        if isinstance(arrow, Complete):
+            self._events.emit("completed", **fields)
+        elif isinstance(arrow, Release):
+            self._events.emit("released", **fields)
+        elif isinstance(arrow, (Retry, Fail)):
+            failure = json.loads(arrow.failure)
+            fields |= {"error": failure["error"], "message": failure["message"]}
+            if isinstance(arrow, Retry):
+                fields["in_seconds"] = arrow.in_seconds
+            self._events.emit("retry" if isinstance(arrow, Retry) else "failed", **fields)
+
+    def _tell_lost(self, ended: Sequence[Arrow], answers: Sequence[Any]) -> None:
+        for arrow, answer in zip(ended, answers, strict=False):
+            if isinstance(arrow, Complete):
+                lost = [job.id for job, counted in zip(arrow.jobs, answer, strict=True) if not counted]
+            else:
+                lost = [] if answer or isinstance(arrow, Release) else [arrow.id]  # type: ignore[union-attr]
+            for id in lost:
+                self._events.emit("lease_lost", job=id, worker=self.name)
+
+
+class Keeper:
+    """Looks after the claim of an in-line worker while its jobs run: a part of its own, for a thread of its own.
+
+    It renews, and gives back what was claimed but not started, once the current job takes longer than a batch should.
+    A C call that holds the interpreter's lock stops the keeper too, and such a job loses its lease.
+    """
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    def tick(self) -> float:
+        worker = self._worker
+        now = worker._clock.elapsed()
+        arrows: list[Arrow] = []
+        with worker._lock:
+            state = worker.state
+            if state.running is None:
+                return BATCH_SECONDS
+            if state.held and now >= state.started_at + BATCH_SECONDS:
+                # Taken from the worker's hand first: were it the other way round, both could have them.
+                arrows.append(Release(state.claim, [job.id for job in state.held]))
+                worker.state = state._replace(held=())
+            renews = now >= state.renew_at
+            if renews:
+                arrows.append(Renew(state.claim, worker.settings.lease))
+        if arrows:
+            try:
+                answers = worker._store.trip(arrows, worker._clock.stamp())
+            except ServerError:
+                with worker._lock:
+                    if worker.state.claim == state.claim and not worker.state.held:
+                        worker.state = worker.state._replace(held=state.held)
+                raise
+            with worker._lock:
+                if renews and worker.state.claim == state.claim:
+                    worker.state = worker.state._replace(
+                        renew_at=now + worker.settings.lease / 4,
+                        lease_until=now + worker.settings.lease if answers[-1] else worker.state.lease_until,
+                    )
+        return BATCH_SECONDS
+
+    def bell(self) -> str | None:
+        return None
+
+    def watched(self) -> Sequence[int]:
+        return ()
