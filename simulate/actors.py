@@ -193,5 +193,5 @@ class World:
         if process.alive and (process.job, process.started) == (job, started):
             self.kill(process)
         else:
-            # A job with no work in it was over before half of it: the next one will do.
+            # Another kill came first. This one is for the next job then, so that a plan of two kills kills twice.
             self._kills.append(kill)

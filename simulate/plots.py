@@ -122,6 +122,7 @@ def backlog_axes(axes: Axes, comparison: Comparison) -> None:
 
 def tidy(axes: Axes) -> None:
     """Light grid, no box."""
+    axes.tick_params(labelsize=9)
     axes.grid(True, which="major", color="#dddddd", linewidth=0.7)
     axes.set_axisbelow(True)
     for side in ("top", "right"):

@@ -63,6 +63,7 @@ def read(path: str | Path, *, scale: float = 1.0, limit: int | None = None, mode
     if not (isfinite(scale) and scale > 0):
         raise TraceError(f"the scale must be a number above zero, not {scale}")
     model = model or TokenModel()
+    entries = reader(path)
     arrived: list[float] = []
     service: list[float] = []
     queues: list[str | None] = []
@@ -70,7 +71,7 @@ def read(path: str | Path, *, scale: float = 1.0, limit: int | None = None, mode
     unknown, before = 0, -float("inf")
     try:
         with opened(path) as lines:
-            for entry in reader(path)(lines, model, assumed):
+            for entry in entries(lines, model, assumed):
                 if entry.arrived < before:
                     raise BadLine(entry.line, f"time goes backwards, from {before:.15g} to {entry.arrived:.15g} s; "
                                               "sort the log by arrival")

@@ -66,13 +66,14 @@ class Load:
     def figures(self) -> dict[str, Any]:
         """The load in numbers, for the report."""
         mean = float(self.service.mean())
+        instant = not self.span  # all at once: there is no rate then, and JSON has no infinity
         return {
             "jobs": self.jobs,
             "span_seconds": self.span,
-            "arrivals_per_second": self.rate,
+            "arrivals_per_second": None if instant else self.rate,
             "service_mean_seconds": mean,
             "service_squared_variation": float(self.service.var()) / mean**2 if mean else 0.0,
-            "offered_erlangs": self.offered,
+            "offered_erlangs": None if instant else self.offered,
             "dispersion_1s": index_of_dispersion(self.arrived, 1.0),
             "dispersion_60s": index_of_dispersion(self.arrived, 60.0),
         }
