@@ -43,8 +43,9 @@ class Server:
             "retry": Retry(NoBackoff(), 0),
             "socket_timeout": SOCKET_TIMEOUT_SECONDS,
             "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
-            "socket_keepalive": True,
         }
+        if not url.startswith("unix://"):
+            settings["socket_keepalive"] = True
         try:
             self._pool = redis.ConnectionPool.from_url(url, **{**settings, **options})
         except ValueError as error:
