@@ -27,6 +27,7 @@ LAYOUT = "1"
 
 # What scripts and MemoryStore both go by. A script names those it needs in its header.
 LIMITS = {
+    "CLAIM_LIMIT": 100,  # as in store.py; two digits are kept for a job's place in its claim
     "FAILED_LIMIT": 10_000,
     # Longer than a client goes on sending a command again: a job whose enqueue is repeated must still be known.
     "GONE_LIFETIME_SECONDS": 10,
@@ -55,7 +56,7 @@ class Key(NamedTuple):
 
 KEYS: tuple[Key, ...] = (
     Key("JOB", "job:", "string", "ID → queue, newline, body (opaque to scripts); at the end a mark and the result",
-        "enqueue delay complete cancel discard forget"),
+        "enqueue delay complete cancel discard forget promote fail reap"),
     Key("QUEUE", "queue:", "list", "Q → ids of queued jobs, next at the head (cancelled ones linger; claim skips them)",
         "enqueue promote claim release reap requeue"),
     Key("QUEUES", "queues", "set", "every queue that ever held a job", "enqueue promote release reap requeue"),

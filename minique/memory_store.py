@@ -17,6 +17,7 @@ from typing import Any
 from minique.clock import Clock, SystemClock
 from minique.keys import DELAYED_BELL, DONE_MARK, GONE_MARK, LIMITS, SUFFIXES
 from minique.store import (
+    CLAIM_LIMIT,
     NOTHING_CLAIMED,
     Arrow,
     Beat,
@@ -170,10 +171,10 @@ class MemoryStore(Store):
         for id in unreadable:
             self._set_aside(id, '\n{"error":"Unreadable","message":"its record names no queue"}', now)
         first = self._delayed.first()
-        return Promoted(promoted, None if first is None else max(0.0, first - now))
+        return Promoted(promoted, None if first is None else max(0.0, round(first - now, 6)))
 
     def _claim(self, arrow: Claim, stamp: str, now: float) -> Claimed:
-        claim, limit = arrow.claim, arrow.limit
+        claim, limit = arrow.claim, min(arrow.limit, CLAIM_LIMIT)
         deadline = round(now + arrow.lease_seconds, 6)
         again = self._claims.get(claim)
         if again:
@@ -198,7 +199,7 @@ class MemoryStore(Store):
             while ids and len(taken) < limit and passed < _GHOSTS_AT_ONCE:
                 id = ids[0]
                 record = self._records.get(id)
-                if record is None or record.startswith("!") or not self._is_only_queued(id):
+                if record is None or record.startswith((DONE_MARK, GONE_MARK)) or not self._is_only_queued(id):
                     pass  # a ghost
                 elif id in self._deaths:
                     # One that saw its worker die is taken alone, so that it takes no neighbours with it.
@@ -293,7 +294,8 @@ class MemoryStore(Store):
 
     def _reap(self, arrow: Reap, stamp: str, now: float) -> Reaped:
         if arrow.worker:
-            claims = [claim for claim in self._leases.in_order() if claim.startswith(arrow.worker + ":")][: arrow.limit]
+            claims = [claim for claim in self._leases.in_order() if claim.rpartition(":")[0] == arrow.worker]
+            claims = claims[: arrow.limit]
         else:
             claims = self._leases.due(now, arrow.limit)
         back: list[tuple[str, str, int]] = []
@@ -318,7 +320,7 @@ class MemoryStore(Store):
         if back or failed:
             self._stats["reap"] += len(back) + len(failed)
         first = self._leases.first()
-        next_in = None if first is None else max(0.0, first - now)
+        next_in = None if first is None else max(0.0, round(first - now, 6))
         return Reaped(tuple(job[0] for job in back), tuple(job[0] for job in failed), next_in)
 
     def _requeue(self, arrow: Requeue, stamp: str, now: float) -> bool | None:

@@ -69,11 +69,13 @@ class RedisStore(Store):
         prefix = self.prefix
         commands = [_TO_COMMAND[type(arrow)](prefix, now, arrow) for arrow in arrows]
         replies = self.server.call(commands)
-        if any(is_missing_script(reply) for reply in replies):
-            # The server is new, or restarted. All arrows may be drawn again, so the whole trip is.
+        missing = next((n for n, reply in enumerate(replies) if is_missing_script(reply)), None)
+        if missing is not None:
+            # The server is new, or restarted. From the first missing script on, all arrows are drawn again, which they
+            # may; those before it keep their answers.
             self.server.call([("SCRIPT", "LOAD", lua.load(name).source) for name in SCRIPTS])
-            replies = self.server.call(commands)
-        return [_TO_ANSWER[type(arrow)](checked(reply)) for arrow, reply in zip(arrows, replies, strict=True)]
+            replies[missing:] = self.server.call(commands[missing:])
+        return [_answer(arrow, checked(reply)) for arrow, reply in zip(arrows, replies, strict=True)]
 
     def listen(self, bell: str, seconds: float) -> Ear:
         return _Ear(self, bell, seconds)
@@ -142,11 +144,12 @@ def _delay(prefix: str, now: str, arrow: Delay) -> Command:
 
 
 def _page(prefix: str, now: str, arrow: Page) -> Command:
-    last = arrow.start + arrow.limit - 1
+    # Counted from the end when negative, so that a page of nothing cannot be asked for at the beginning.
+    first, last = (arrow.start, arrow.start + arrow.limit - 1) if arrow.limit > 0 else (1, 0)
     if arrow.where.startswith("queue:"):
-        return ("LRANGE", prefix + arrow.where, arrow.start, last)
+        return ("LRANGE", prefix + arrow.where, first, last)
     order = "ZREVRANGE" if arrow.newest_first else "ZRANGE"
-    return (order, prefix + arrow.where, arrow.start, last, "WITHSCORES")
+    return (order, prefix + arrow.where, first, last, "WITHSCORES")
 
 
 def _with_now(name: str) -> Callable[[str, str, Any], Command]:
@@ -233,15 +236,18 @@ def _overview(reply: list[Any]) -> Overview:
     )
 
 
-def _paged(reply: list[Any]) -> list[tuple[str, float | None]]:
-    # RESP2 gives scores as text between the ids; a list has none.
-    if reply and isinstance(reply[0], (list, tuple)):
-        return [(id, float(score)) for id, score in reply]
+def _paged(arrow: Page, reply: list[Any]) -> list[tuple[str, float | None]]:
+    if arrow.where.startswith("queue:"):
+        return [(id, None) for id in reply]
     return [(reply[i], float(reply[i + 1])) for i in range(0, len(reply), 2)]
 
 
 def _flag(reply: int) -> bool:
     return reply == 1
+
+
+def _answer(arrow: Arrow, reply: Any) -> Any:
+    return _paged(arrow, reply) if isinstance(arrow, Page) else _TO_ANSWER[type(arrow)](reply)
 
 
 _TO_ANSWER: dict[type, Callable[[Any], Any]] = {
@@ -266,7 +272,6 @@ _TO_ANSWER: dict[type, Callable[[Any], Any]] = {
     Pause: _flag,
     Resume: _flag,
     See: _overview,
-    Page: _paged,
 }
 
 

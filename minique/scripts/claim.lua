@@ -1,11 +1,11 @@
 -- claim     queued → leased, up to `limit` jobs of the most urgent queues that a subscription serves
--- uses      put leave
--- keys      JOB LEASES LEASED CLAIM DELAYED FAILED FAILURE_COUNTS DEATHS
--- limits    GHOSTS_AT_ONCE
+-- uses      put leave state
+-- keys      LEASES LEASED CLAIM FAILURE_COUNTS DEATHS
+-- limits    CLAIM_LIMIT GHOSTS_AT_ONCE
 -- args      now claim subscription limit lease_seconds
 -- returns   seconds of lease left as text, then id, queue, failures, deaths, record of each job; empty when none is ready
 
-limit = tonumber(limit)
+limit = math.min(tonumber(limit), CLAIM_LIMIT)
 local deadline = string.format('%.6f', now_seconds + tonumber(lease_seconds))
 local reply = {lease_seconds}
 
@@ -69,7 +69,7 @@ while #taken < limit and not closed do
     for i, id in ipairs(ids) do
       -- A record of a wrong type reads as missing; it is a job all the same, and goes to failed by way of a worker.
       local record = records[i] or (redis.call('EXISTS', names[i]) == 1 and '')
-      local is_queued = record and string.sub(record, 1, 1) ~= '!'
+      local is_queued = record and not is_over(record)
           and not leased[i] and not delayed[i] and not failed[i] and not seen[JOB .. id]
       if is_queued and deaths[i] and #taken > 0 then
         -- One that saw its worker die is taken alone, so that it takes no neighbours with it.

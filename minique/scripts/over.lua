@@ -8,7 +8,7 @@ local function tell_waiters(ids)
     local names = redis.call('HGET', WAITERS, id)
     if names then
       for name in string.gmatch(names, '%S+') do
-        redis.call('RPUSH', ANSWER .. name, id)
+        if redis.call('EXISTS', ANSWER .. name) == 0 then redis.call('RPUSH', ANSWER .. name, '1') end
         -- Only rubbish is left to a timer: a waiter that died before it was told never comes for its token.
         redis.call('EXPIRE', ANSWER .. name, ANSWER_LIFETIME_SECONDS)
       end

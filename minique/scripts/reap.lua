@@ -9,7 +9,8 @@ if worker == '' then
   claims = redis.call('ZRANGEBYSCORE', LEASES, '-inf', now, 'LIMIT', 0, tonumber(limit))
 else
   for _, claim in ipairs(redis.call('ZRANGE', LEASES, 0, -1)) do
-    if string.sub(claim, 1, #worker + 1) == worker .. ':' and #claims < tonumber(limit) then
+    -- WORKER:NUMBER; a worker's own name may hold colons too.
+    if string.match(claim, '^(.*):') == worker and #claims < tonumber(limit) then
       claims[#claims + 1] = claim
     end
   end

@@ -12,6 +12,11 @@ local function queue_of(record)
   return string.match(record, '^([%w_][^\n]*)\n')
 end
 
+local function is_over(record)
+  local mark = string.sub(record, 1, 6)
+  return mark == '!done ' or mark == '!gone '
+end
+
 local function state_of(id, record)
   if redis.call('HEXISTS', LEASED, id) == 1 then return 'leased' end
   if redis.call('ZSCORE', DELAYED, id) then return 'delayed' end
