@@ -9,7 +9,9 @@ half of a job queue is not a queue. What is wrong here, on purpose and in plain 
 - After a crash the row waits for the whole timeout and then for somebody's next look. A short timeout makes the first
   fault worse, a long one this.
 - A row that kills its daemon kills the next one too, and so on for ever: nobody counts.
-- Idle daemons still ask, each of them, every ten seconds; and a new row still waits for the next of these looks.
+- Idle daemons still ask, each of them, every ten seconds; and a new row still waits for the next of these looks. More
+  daemons help less than they should, for their looks bunch up: whoever looks after the longest gap finds the row most
+  likely, and the time that its work takes makes that gap longer still.
 """
 
 from collections.abc import Callable

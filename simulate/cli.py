@@ -21,7 +21,7 @@ from simulate import designs as ladder
 from simulate import experiments, traces
 from simulate.experiments import Comparison, Outcome
 from simulate.measures import Measures, Spread
-from simulate.plots import compare_figure, duration
+from simulate.plots import compare_figure, count, duration
 from simulate.workload import Load, generate
 
 FINE, USAGE, INTERRUPTED = 0, 2, 130
@@ -200,8 +200,8 @@ def report(comparisons: Sequence[Comparison], figure: Path, data: Path) -> None:
         console.print()
         console.print(table(comparison))
         console.print(f"[bold]Load[/]: {escape(load.words)}. {load.jobs:,} jobs in {duration(load.span)}; mean work "
-                      f"{duration(float(load.service.mean()))}; offered load {load.offered:,.3g} erlangs, that is, as "
-                      "many processes as the work would keep busy.")
+                      f"{duration(float(load.service.mean()))}; offered load {count(load.offered)} erlangs, that is, "
+                      "as many processes as the work would keep busy.")
         for assumed in load.assumed:
             console.print(f"[bold]Job sizes[/]: {assumed}.")
         if comparison.outcomes and load.offered >= 1 and any(o.peace.processes == 1 for o in comparison.outcomes):
@@ -227,8 +227,8 @@ def report(comparisons: Sequence[Comparison], figure: Path, data: Path) -> None:
 def table(comparison: Comparison) -> Table:
     """Designs as columns, measures as rows."""
     load = comparison.load
-    whole = Table(title=f"{escape(load.name)}: {load.jobs:,} jobs, {load.offered:,.3g} erlangs, seed {comparison.seed}",
-                  title_justify="left", title_style="bold")
+    title = f"{escape(load.name)}: {load.jobs:,} jobs, {count(load.offered)} erlangs, seed {comparison.seed}"
+    whole = Table(title=title, title_justify="left", title_style="bold")
     whole.add_column("")
     for outcome in comparison.outcomes:
         whole.add_column(f"{outcome.design}\n(rung {outcome.rung})", justify="right")
@@ -266,7 +266,7 @@ def spread(values: Spread, name: str) -> str:
 
 def rate(value: float | None) -> str:
     """Jobs per second."""
-    return "-" if value is None else f"{value:,.3g}/s"
+    return "-" if value is None else f"{count(value)}/s"
 
 
 def share(value: float | None) -> str:

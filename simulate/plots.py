@@ -58,7 +58,7 @@ def short(comparison: Comparison) -> str:
     """The load in one line."""
     load = comparison.load
     workers = f"{comparison.workers} worker{'s' if comparison.workers > 1 else ''}"
-    return f"{load.name}: {load.jobs:,} jobs, {load.offered:,.3g} erlangs, {workers}"
+    return f"{load.name}: {load.jobs:,} jobs, {count(load.offered)} erlangs, {workers}"
 
 
 def waiting_axes(axes: Axes, comparison: Comparison) -> None:
@@ -105,7 +105,7 @@ def backlog_axes(axes: Axes, comparison: Comparison) -> None:
     highest = max(float(outcome.backlog_jobs.max()) for outcome in comparison.outcomes)
     if highest > 50:
         axes.set_yscale("symlog", linthresh=10)
-        axes.set_ylim(0, highest * 4)
+        axes.set_ylim(0, highest * 15)  # room for the words above the curves
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     else:
         axes.set_ylim(0, highest * 1.3)
@@ -127,6 +127,11 @@ def tidy(axes: Axes) -> None:
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
+
+
+def count(number: float) -> str:
+    """A number as a person writes it: 0.1, 5.6, 1,095."""
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 
 def duration(seconds: float | None) -> str:
