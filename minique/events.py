@@ -26,15 +26,14 @@ _LEVELS = {
 
 
 class Events:
-    def __init__(self, *listeners: Listener) -> None:
+    def __init__(self, *listeners: Listener, each_job: bool = True) -> None:
         self._listeners = list(listeners)
+        self.each_job = each_job and bool(listeners)
+        """Whether anybody wants to hear of jobs that just run, so that a busy worker need not describe each."""
 
     def subscribe(self, listener: Listener) -> None:
         self._listeners.append(listener)
-
-    def __bool__(self) -> bool:
-        """Whether anybody listens, so that a busy worker need not describe what nobody hears."""
-        return bool(self._listeners)
+        self.each_job = True
 
     def emit(self, name: str, **fields: object) -> None:
         for listener in self._listeners:

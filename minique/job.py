@@ -421,7 +421,9 @@ def _text_of(error: BaseException) -> str:
 def _traceback_of(error: BaseException) -> str:
     try:
         # The first two frames are this module's; the reader wants their own.
-        frames = error.__traceback__ and error.__traceback__.tb_next
+        frames = error.__traceback__
+        for _ in range(2):
+            frames = frames and frames.tb_next
         text = "".join(traceback.format_exception(type(error), error, frames))
     except Exception:
         text = "(no traceback could be made)"

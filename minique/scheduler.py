@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from minique.clock import Clock
 from minique.events import Events
 from minique.keys import DELAYED_BELL
-from minique.store import Store
+from minique.store import Arrow, Beat, Promote, Promoted, Store
 
 PROMOTE_AT_ONCE = 1000
 
@@ -16,16 +18,37 @@ LONGEST_REST_SECONDS = 5.0
 it looked, the others notice within this time."""
 
 
-class Scheduler:
-    """Remembers nothing between ticks: what is due stands on the server, and so does the clock."""
+class State(NamedTuple):
+    """All that a scheduler remembers between ticks: what is due stands on the server, and so does the clock."""
 
-    def __init__(self, store: Store, clock: Clock, events: Events) -> None:
+    beat_at: float = 0.0
+    """When to give the next sign of life, on the elapsed clock."""
+
+
+class Scheduler:
+    def __init__(
+        self, store: Store, clock: Clock, events: Events, name: str, about: Mapping[str, object] | None = None
+    ) -> None:
+        self.state = State()
+        self.name = name
         self._store = store
         self._clock = clock
         self._events = events
+        self._about = json.dumps({"kind": "scheduler", **(about or {})})
+
+    def leave(self) -> None:
+        """Take the scheduler off the list that people look at."""
+        self._store.beat(self._clock.stamp(), self.name, "", "")
 
     def tick(self) -> float:
-        promoted, next_in_seconds = self._store.promote(self._clock.stamp(), PROMOTE_AT_ONCE)
+        now = self._clock.elapsed()
+        arrows: list[Arrow] = [Promote(PROMOTE_AT_ONCE)]
+        if now >= self.state.beat_at:
+            arrows.append(Beat(self.name, "", self._about))
+        answer: Promoted = self._store.trip(arrows, self._clock.stamp())[0]
+        promoted, next_in_seconds = answer
+        if len(arrows) > 1:
+            self.state = State(now + LONGEST_REST_SECONDS)
         if promoted:
             self._events.emit("promoted", jobs=promoted)
         if next_in_seconds is None:

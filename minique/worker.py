@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from inspect import Signature
 from random import Random
@@ -274,7 +274,7 @@ class Worker:
             lease_until=now + claimed.lease_seconds,
             renew_at=now + self.settings.lease / 4,
         )
-        if self._events:
+        if self._events.each_job:
             for job in claimed.jobs:
                 self._events.emit("claimed", job=job.id, queue=job.queue, attempt=job.attempt, worker=self.name)
 
@@ -378,7 +378,7 @@ class Worker:
                 ended = (*ended, arrow)
             left = state.claim if state.held or ended else ""
             self.state = state._replace(running=None, killed="", ended=ended, claim=left)
-        if self._events:
+        if self._events.each_job or not isinstance(arrow, Complete):
             self._tell(job, arrow)
 
     def _failed(self, job: Leased, raised: Raised) -> Retry | Fail:
@@ -435,6 +435,9 @@ class Keeper:
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
+        self.at_stop: Callable[[], None] | None = None
+        """Called when a stop's time is over and a job still runs: its claim was given back, and only the end of the
+        process can end a job in-line."""
 
     def tick(self) -> float:
         worker = self._worker
@@ -451,6 +454,10 @@ class Keeper:
             renews = now >= state.renew_at
             if renews:
                 arrows.append(Renew(state.claim, worker.settings.lease))
+            stop_at = worker._asked_to_stop_at
+            is_overdue = stop_at is not None and now >= stop_at and self.at_stop is not None
+            if is_overdue:
+                arrows = [*state.ended, Release(state.claim)]
         if arrows:
             try:
                 answers = worker._store.trip(arrows, worker._clock.stamp())
@@ -459,6 +466,8 @@ class Keeper:
                     if worker.state.claim == state.claim and not worker.state.held:
                         worker.state = worker.state._replace(held=state.held)
                 raise
+            if is_overdue and self.at_stop:
+                self.at_stop()
             with worker._lock:
                 if renews and worker.state.claim == state.claim:
                     worker.state = worker.state._replace(

@@ -1,0 +1,441 @@
+"""`minique …`: the one place where the real clock, the server, forks and signals are put together.
+
+Exit codes: 0 fine, 1 a failure at run time or nothing found, 2 usage, import or configuration, 3 server unreachable.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import logging
+import os
+import random
+import re
+import signal
+import socket
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, NoReturn
+
+from minique import __version__, status
+from minique.client import Client
+from minique.clock import SystemClock
+from minique.connect import connect
+from minique.errors import LayoutMismatch, ServerError, Unreachable, UsageError
+from minique.events import Events, log_listener
+from minique.job import Enqueueable
+from minique.loop import Part, Wait, run
+from minique.processes import Forks, InLine
+from minique.registry import default_registry
+from minique.scheduler import Scheduler
+from minique.subscription import Subscription
+from minique.worker import BATCH_LIMIT, LEASE_SECONDS, SHUTDOWN_TIMEOUT_SECONDS, Settings, Worker
+
+FINE, FAILED, USAGE, UNREACHABLE = 0, 1, 2, 3
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+        sys.stdout.flush()
+        return code
+    except Unreachable as error:
+        print(f"minique: {error}", file=sys.stderr)
+        return UNREACHABLE
+    except (UsageError, LayoutMismatch) as error:
+        print(f"minique: {error}", file=sys.stderr)
+        return USAGE
+    except ServerError as error:
+        print(f"minique: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; without this, the interpreter complains on its way out.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+
+
+# Long-running commands.
+
+
+def _worker(options: argparse.Namespace) -> int:
+    subscription = Subscription.parse(options.queues)
+    _import(options.imports)
+    if not len(default_registry):
+        raise UsageError(
+            "no job class is known, so nothing could be run: add --import MODULE, the one that defines them"
+        )
+    client = _client(options)
+    client.overview()  # says at once, and plainly, when the server cannot be reached
+    events = _events(options)
+    clock = SystemClock()
+    name = _new_name()
+    about = {"kind": "worker", "host": socket.gethostname(), "pid": os.getpid(), "started": status.moment(clock.wall())}
+    settings = Settings(
+        subscription=subscription,
+        lease=options.lease,
+        batch_limit=options.batch,
+        burst=options.burst,
+        about={**about, "queues": subscription.text, "mode": options.mode},
+    )
+    processes = InLine() if options.mode == "inline" else Forks(default_registry)
+    rng = random.SystemRandom()
+    worker = Worker(client.store, default_registry, processes, clock, rng, events, name, settings)
+    wake_up = _on_signals(lambda: worker.stop(options.shutdown_timeout), lambda: worker.stop(0))
+    events.emit("worker_started", worker=name, queues=subscription.text, mode=options.mode, pid=os.getpid())
+    keeping: _Keeping | None = None
+    if processes.in_line:
+        without = [job_class.name for job_class in default_registry if job_class.timeout]
+        if without:
+            events.emit("timeouts_are_ignored", jobs=",".join(without), because="jobs run in-line, not in a child")
+        keeping = _Keeping(client, worker, events)
+    try:
+        run(worker, Wait(client.store, worker, wake_up), worker.is_finished, events, rng)
+    finally:
+        if keeping:
+            keeping.stop()
+        processes.close()
+    _say_goodbye(worker.leave)
+    events.emit("worker_stopped", worker=name)
+    return FINE
+
+
+def _scheduler(options: argparse.Namespace) -> int:
+    client = _client(options)
+    client.overview()
+    events = _events(options)
+    clock = SystemClock()
+    name = _new_name()
+    about = {"kind": "scheduler", "host": socket.gethostname(), "pid": os.getpid()}
+    scheduler = Scheduler(client.store, clock, events, name, {**about, "started": status.moment(clock.wall())})
+    asked: list[bool] = []
+    wake_up = _on_signals(lambda: asked.append(True), lambda: asked.append(True))
+    events.emit("scheduler_started", worker=name, pid=os.getpid())
+    run(scheduler, Wait(client.store, scheduler, wake_up), lambda: bool(asked), events, random.SystemRandom())
+    _say_goodbye(scheduler.leave)
+    events.emit("scheduler_stopped", worker=name)
+    return FINE
+
+
+class _Keeping:
+    """The keeper of an in-line worker, in its thread."""
+
+    def __init__(self, client: Client, worker: Worker, events: Events) -> None:
+        # By the time that a stop's timeout has passed, the job's claim was given back; nothing else ends a job in-line.
+        worker.keeper.at_stop = lambda: os._exit(FINE)
+        self._ended = threading.Event()
+        part: Part = worker.keeper
+        self._thread = threading.Thread(
+            target=run,
+            args=(
+                part,
+                lambda seconds, bell: self._ended.wait(seconds),
+                self._ended.is_set,
+                events,
+                random.SystemRandom(),
+            ),
+            name="keeper",
+            daemon=True,
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._ended.set()
+        self._thread.join()
+
+
+def _on_signals(first: Callable[[], None], second: Callable[[], None]) -> int:
+    """Have TERM and INT call `first`, then `second`; return a descriptor that can be read after any signal."""
+    read, write = os.pipe()
+    os.set_blocking(read, False)
+    os.set_blocking(write, False)
+    signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    seen: list[int] = []
+
+    def handle(number: int, frame: object) -> None:
+        (second if seen else first)()
+        seen.append(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handle)
+    return read
+
+
+def _say_goodbye(leave: Callable[[], None]) -> None:
+    try:
+        leave()
+    except ServerError:
+        pass  # it will be missed soon enough
+
+
+def _new_name() -> str:
+    host = re.sub(r"[^A-Za-z0-9-]", "", socket.gethostname().split(".")[0])[:20] or "host"
+    return f"{host}.{os.getpid()}.{random.SystemRandom().getrandbits(32):08x}"
+
+
+# Commands that ask or decide.
+
+
+def _info(options: argparse.Namespace) -> int:
+    found = status.info(_client(options))
+    return _show(options, found, status.info_text(found))
+
+
+def _queues(options: argparse.Namespace) -> int:
+    rows = status.queues(_client(options))
+    return _show(options, rows, status.queues_text(rows) or "no queue has held a job yet")
+
+
+def _delayed(options: argparse.Namespace) -> int:
+    rows = [status.describe(id, record) for id, record in _client(options).list_delayed(options.limit)]
+    return _show(options, rows, status.jobs_text(rows) or "nothing is delayed")
+
+
+def _failed_list(options: argparse.Namespace) -> int:
+    rows = [status.describe(id, record) for id, record in _client(options).list_failed(options.limit)]
+    return _show(options, rows, status.jobs_text(rows) or "nothing has failed")
+
+
+def _job(options: argparse.Namespace) -> int:
+    client = _client(options)
+    row = status.job(client, options.id)
+    if row is None:
+        print(f"minique: no job {status.escape(options.id)} is known: it never was, or was forgotten", file=sys.stderr)
+        return FAILED
+    if options.cancel:
+        if not client.job(options.id).cancel():
+            print(f"minique: job {options.id} is {row['state']}, and only queued or delayed ones can be cancelled")
+            return FAILED
+        print(f"cancelled {options.id}")
+        return FINE
+    return _show(options, row, status.job_text(row))
+
+
+def _failed_requeue(options: argparse.Namespace) -> int:
+    client = _client(options)
+    return _decide(options, client, client.requeue, "requeued")
+
+
+def _failed_discard(options: argparse.Namespace) -> int:
+    client = _client(options)
+    return _decide(options, client, client.discard, "discarded")
+
+
+def _decide(options: argparse.Namespace, client: Client, decision: Callable[[str], bool | None], word: str) -> int:
+    ids = client.all_failed() if options.all else options.ids
+    if not ids and not options.all:
+        raise UsageError("name the ids of failed jobs (minique failed list), or say --all")
+    done = 0
+    for id in ids:
+        answer = decision(id)
+        done += answer is True
+        if answer is None:
+            print(f"minique: {status.escape(id)} names no queue and cannot be requeued: discard it", file=sys.stderr)
+        elif not answer and not options.all:
+            print(f"minique: {status.escape(id)} is not in the failed queue", file=sys.stderr)
+    print(f"{word} {done} of {len(ids)}")
+    return FINE if done == len(ids) else FAILED
+
+
+def _pause(options: argparse.Namespace) -> int:
+    print(f"paused {options.queue}" if _client(options).pause(options.queue) else f"{options.queue} is paused already")
+    return FINE
+
+
+def _resume(options: argparse.Namespace) -> int:
+    print(f"resumed {options.queue}" if _client(options).resume(options.queue) else f"{options.queue} was not paused")
+    return FINE
+
+
+def _enqueue(options: argparse.Namespace) -> int:
+    _import(options.imports)
+    kind: Enqueueable = default_registry.get(options.job)
+    if options.queue:
+        kind = kind.using(queue=options.queue)
+    args = [_value(text) for text in options.args]
+    kwargs = {}
+    for text in options.keywords:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"--with {text!r}: write NAME=VALUE")
+        kwargs[key] = _value(value)
+    client = _client(options)
+    if options.seconds is not None:
+        handle = client.enqueue_in(options.seconds, kind, *args, **kwargs)
+    elif options.at is not None:
+        handle = client.enqueue_at(options.at, kind, *args, **kwargs)
+    else:
+        handle = client.enqueue(kind, *args, **kwargs)
+    return _show(options, {"id": handle.id}, handle.id)
+
+
+def _value(text: str) -> Any:
+    """A value given on a command line: JSON where it is that, otherwise text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _show(options: argparse.Namespace, value: Any, text: str) -> int:
+    print(json.dumps(value, indent=2) if options.json else text)
+    return FINE
+
+
+# What the commands have in common.
+
+
+def _client(options: argparse.Namespace) -> Client:
+    return connect(options.url, options.namespace)
+
+
+def _events(options: argparse.Namespace) -> Events:
+    level = logging.WARNING if options.quiet else logging.DEBUG if options.verbose else logging.INFO
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    # With nobody to tell, a busy worker does not even describe each job.
+    return Events(log_listener, each_job=options.verbose)
+
+
+def _import(names: Sequence[str]) -> None:
+    """Import modules for the job classes they define; the folder in which the command was given counts."""
+    if "" not in sys.path and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    for name in (part.strip() for text in names for part in text.split(",")):
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name and (name == error.name or name.startswith(error.name + ".")):
+                raise UsageError(f"there is no module {name!r} to import, neither here nor installed") from None
+            raise UsageError(f"importing {name!r} failed: {error}") from error
+        except UsageError:
+            raise
+        except Exception as error:
+            raise UsageError(f"importing {name!r} failed:\n{traceback.format_exc()}") from error
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE, f"minique: {message}\n{self.format_usage()}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = _Parser(add_help=False)
+    common.add_argument(
+        "--url", help="the server; $MINIQUE_REDIS_URL, $REDIS_URL or redis://localhost:6379/0 by default"
+    )
+    common.add_argument("--namespace", help="keeps applications apart; $MINIQUE_NAMESPACE or 'default'")
+    reading = _Parser(add_help=False, parents=[common])
+    reading.add_argument("--json", action="store_true", help="print JSON, for programs")
+    running = _Parser(add_help=False, parents=[common])
+    talk = running.add_mutually_exclusive_group()
+    talk.add_argument("--quiet", action="store_true", help="say only what went wrong")
+    talk.add_argument("--verbose", action="store_true", help="say each job")
+    importing = _Parser(add_help=False)
+    importing.add_argument(
+        "--import",
+        dest="imports",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="defines job classes; repeatable",
+    )
+
+    parser = _Parser(prog="minique", description="Background jobs on Redis or Valkey.")
+    parser.add_argument("--version", action="version", version=f"minique {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+
+    def add(name: str, action: Callable[[argparse.Namespace], int], help: str, *parents: _Parser) -> Any:
+        made = commands.add_parser(name, help=help, description=help, parents=list(parents))
+        made.set_defaults(run=action)
+        return made
+
+    worker = add("worker", _worker, "claim jobs and run them", running, importing)
+    worker.add_argument("--queues", default="*", help="in order of urgency: critical,mail,file_*,*,!low (default: *)")
+    worker.add_argument("--mode", choices=("fork", "inline"), default="fork", help="a child per job, or no child")
+    worker.add_argument("--burst", action="store_true", help="end when nothing is ready")
+    worker.add_argument("--lease", type=_seconds, default=LEASE_SECONDS, metavar="SECONDS", help="default: %(default)g")
+    worker.add_argument(
+        "--batch", type=int, default=BATCH_LIMIT, metavar="N", help="most jobs per claim in-line; default: %(default)s"
+    )
+    worker.add_argument(
+        "--shutdown-timeout", type=_seconds, default=SHUTDOWN_TIMEOUT_SECONDS, metavar="SECONDS",
+        help="what a job may still take after TERM or INT; default: %(default)g",
+    )  # fmt: skip
+
+    add("scheduler", _scheduler, "promote delayed jobs when they are due", running)
+    add("info", _info, "everything at a glance", reading)
+    add("queues", _queues, "queues and their lengths", reading)
+    delayed = add("delayed", _delayed, "delayed jobs, the next due first", reading)
+    delayed.add_argument("--limit", type=_count, default=100, metavar="N", help="default: %(default)s")
+
+    failed = commands.add_parser("failed", help="the failed queue: list, show, requeue, discard")
+    deeds = failed.add_subparsers(required=True, metavar="list|show|requeue|discard", parser_class=_Parser)
+    one = deeds.add_parser("list", parents=[reading], help="the latest first")
+    one.add_argument("--limit", type=_count, default=100, metavar="N", help="default: %(default)s")
+    one.set_defaults(run=_failed_list)
+    one = deeds.add_parser("show", parents=[reading], help="one job with its traceback")
+    one.add_argument("id", metavar="ID")
+    one.set_defaults(run=_job, cancel=False)
+    for name, action, help in (
+        ("requeue", _failed_requeue, "back to their queues, with all tries"),
+        ("discard", _failed_discard, "thrown away"),
+    ):
+        one = deeds.add_parser(name, parents=[common], help=help)
+        one.add_argument("ids", nargs="*", metavar="ID")
+        one.add_argument("--all", action="store_true", help="every job that is in the failed queue now")
+        one.set_defaults(run=action)
+
+    job = add("job", _job, "one job, whatever its state", reading)
+    job.add_argument("id", metavar="ID")
+    job.add_argument("--cancel", action="store_true", help="remove it, if it is queued or delayed")
+
+    enqueue = add("enqueue", _enqueue, "enqueue one job and print its id", reading, importing)
+    enqueue.add_argument("job", metavar="JOB", help="the name of a job class")
+    enqueue.add_argument("args", nargs="*", metavar="VALUE", help="arguments: JSON where it is JSON, otherwise text")
+    enqueue.add_argument(
+        "--with",
+        dest="keywords",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a named argument; repeatable",
+    )
+    enqueue.add_argument("--queue", help="another queue than the job class has")
+    when = enqueue.add_mutually_exclusive_group()
+    when.add_argument("--in", dest="seconds", type=_seconds, metavar="SECONDS", help="not now, but then")
+    when.add_argument("--at", type=_moment, metavar="TIME", help="not now, but at 2030-01-31T08:00+01:00")
+
+    for name, action, help in (
+        ("pause", _pause, "let nobody claim from a queue"),
+        ("resume", _resume, "the end of a pause"),
+    ):
+        add(name, action, help, common).add_argument("queue", metavar="QUEUE")
+    return parser
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r}: use seconds, 0 or more")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: use a whole number, 1 or more")
+    return value
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: use 2030-01-31T08:00+01:00, or a Z for UTC") from None

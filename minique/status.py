@@ -1,0 +1,232 @@
+"""What a person asks of a running system, as plain values (for --json) and as text.
+
+Nothing here decides anything. Text that comes from jobs or other writers is escaped: a name must not be able to move
+the cursor of whoever looks at it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from minique.client import Client, read_failure
+from minique.job import Unreadable, made_at, read_call
+from minique.store import Record
+
+Row = dict[str, Any]
+
+
+def info(client: Client) -> Row:
+    """Everything at a glance; times in seconds."""
+    seen = client.overview()
+    workers = []
+    for worker in seen.workers:
+        about = _object(worker.about)
+        workers.append({"worker": worker.name, "silent_seconds": round(worker.silent_seconds, 1), **about})
+    found: Row = {
+        "queued": sum(queue.length for queue in seen.queues),
+        "leased": seen.leased,
+        "delayed": seen.delayed,
+        "failed": seen.failed,
+        "delayed_overdue": seen.delayed_overdue,
+        "next_due_in_seconds": None if seen.next_due is None else round(seen.next_due - seen.now, 3),
+        "claims_overdue": seen.claims_overdue,
+        "queues": queues(client),
+        "workers": workers,
+        "since_the_beginning": dict(sorted(seen.stats.items())),
+    }
+    found["remarks"] = _remarks(found)
+    return found
+
+
+def _remarks(found: Row) -> list[str]:
+    """What a person would want to be told without having asked."""
+    remarks = []
+    kinds = {worker.get("kind") for worker in found["workers"] if worker["silent_seconds"] < 60}
+    if found["delayed_overdue"] and "scheduler" not in kinds:
+        remarks.append(
+            f"{found['delayed_overdue']} delayed jobs are overdue and no scheduler is heard: minique scheduler"
+        )
+    if found["queued"] and "worker" not in kinds:
+        remarks.append(f"{found['queued']} jobs are queued and no worker is heard: minique worker --import MODULE")
+    remarks += [
+        f"queue {row['queue']} is paused: minique resume {row['queue']}" for row in found["queues"] if row["paused"]
+    ]
+    return remarks
+
+
+def queues(client: Client) -> list[Row]:
+    """Each queue: its length, and how long its next job has been there by its producer's clock."""
+    seen = client.overview()
+    rows = []
+    for queue in seen.queues:
+        made = made_at(queue.next_id)
+        age = None if made is None else round(max(0.0, seen.now - made), 1)
+        rows.append({"queue": queue.name, "length": queue.length, "next_age_seconds": age, "paused": queue.paused})
+    return rows
+
+
+def job(client: Client, id: str) -> Row | None:
+    """One job; None when nothing is known of it."""
+    record = client.job(id).record()
+    return None if record.state == "gone" and not record.record else describe(id, record)
+
+
+def describe(id: str, record: Record) -> Row:
+    """A job as a row; keys that do not apply to its state are left out."""
+    row: Row = {"id": id, "state": record.state}
+    if record.state in ("queued", "delayed", "leased", "failed"):
+        row["queue"] = record.queue
+        try:
+            call = read_call(record.body)
+            row |= {"job": call.name, "args": call.args, "kwargs": call.kwargs}
+        except Unreadable as error:
+            row |= {"job": None, "unreadable": str(error), "record": record.record}
+    if record.state == "done":
+        row["result"] = json.loads(record.body)
+    if record.state == "gone":
+        row["why"] = record.body
+    if record.at is not None:
+        row[{"delayed": "due", "failed": "failed_at", "done": "done_at"}.get(record.state, "at")] = moment(record.at)
+    if record.claim:
+        row["claim"] = record.claim
+    if record.failures or record.deaths:
+        row |= {"failures": record.failures, "deaths": record.deaths}
+    if record.failure:
+        row["last_failure"] = read_failure(record.failure)
+    return row
+
+
+def moment(epoch_seconds: float) -> str:
+    try:
+        return datetime.fromtimestamp(epoch_seconds, UTC).isoformat(timespec="milliseconds")
+    except (ValueError, OverflowError):
+        return f"{epoch_seconds} s since 1970"  # further off than the calendar reaches
+
+
+# As text.
+
+
+def info_text(found: Row) -> str:
+    due = found["next_due_in_seconds"]
+    delayed = f"{found['delayed']} delayed"
+    if due is not None:
+        delayed += f" (next {f'in {due:.1f} s' if due > 0 else f'{-due:.1f} s overdue'})"
+    parts = [
+        f"{found['queued']} queued   {found['leased']} leased   {delayed}   {found['failed']} failed",
+        queues_text(found["queues"]) if found["queues"] else "no queue has held a job yet",
+        table(
+            [
+                {
+                    "worker": worker["worker"],
+                    "kind": worker.get("kind", ""),
+                    "queues": worker.get("queues", ""),
+                    "heard": f"{worker['silent_seconds']:.0f} s ago",
+                    "job": worker.get("job") or "-",
+                }
+                for worker in found["workers"]
+            ]
+        )
+        if found["workers"]
+        else "no worker is heard",
+    ]
+    if found["since_the_beginning"]:
+        counts = ", ".join(f"{name} {count:,}" for name, count in found["since_the_beginning"].items())
+        parts.append(f"since the beginning: {counts}")
+    parts += [f"! {remark}" for remark in found["remarks"]]
+    return "\n\n".join(parts)
+
+
+def queues_text(rows: Sequence[Row]) -> str:
+    return table(
+        [
+            {
+                "queue": row["queue"],
+                "length": row["length"],
+                "next waits": "-" if row["next_age_seconds"] is None else f"{row['next_age_seconds']:.1f} s",
+                "": "paused" if row["paused"] else "",
+            }
+            for row in rows
+        ]
+    )
+
+
+def jobs_text(rows: Sequence[Row]) -> str:
+    """Jobs one per line, for lists."""
+    lines = []
+    for row in rows:
+        line = {"id": row["id"], "queue": row.get("queue", ""), "job": call_text(row)}
+        for key, title in (("due", "due"), ("failed_at", "failed at")):
+            if key in row:
+                line[title] = row[key]
+        if "last_failure" in row:
+            failure = row["last_failure"]
+            line["last failure"] = shorten(f"{failure['error']}: {failure['message']}", 60)
+        lines.append(line)
+    return table(lines)
+
+
+def job_text(row: Row) -> str:
+    """One job, all of it."""
+    lines = []
+    for key, value in row.items():
+        if key == "last_failure":
+            lines += [f"last failure  {escape(str(value['error']))}: {escape(str(value['message']))}"]
+            rest = {name: one for name, one in value.items() if name not in ("error", "message", "traceback")}
+            lines += [f"              {escape(name)} {escape(str(one))}" for name, one in rest.items()]
+            lines += ["", *(f"    {escape(line)}" for line in str(value.get("traceback", "")).splitlines())]
+        else:
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            lines.append(f"{key.replace('_', ' '):<12}  {escape(text)}")
+    return "\n".join(lines)
+
+
+def call_text(row: Row) -> str:
+    if row.get("job") is None:
+        return f"({row.get('unreadable', '')})"[:60]
+    args = [json.dumps(value, ensure_ascii=False) for value in row["args"]]
+    args += [f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in row["kwargs"].items()]
+    return shorten(f"{row['job']}({', '.join(args)})", 60)
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Rows with equal keys as aligned columns; numbers to the right."""
+    if not rows:
+        return ""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    cells = [[escape(str(row.get(name, ""))) for name in names] for row in rows]
+    widths = [max(len(name), *(len(line[i]) for line in cells)) for i, name in enumerate(names)]
+    to_right = [all(isinstance(row.get(name), (int, float)) for row in rows) for name in names]
+
+    def line(values: Sequence[str]) -> str:
+        padded = (
+            value.rjust(width) if right else value.ljust(width)
+            for value, width, right in zip(values, widths, to_right, strict=True)
+        )
+        return "  ".join(padded).rstrip()
+
+    return "\n".join([line(names), *map(line, cells)])
+
+
+def escape(text: str) -> str:
+    """Text whose every character can be shown; others become \\x1b and the like."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode("ascii")
+        for character in text
+    )
+
+
+def shorten(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _object(text: str) -> Row:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
