@@ -18,7 +18,6 @@ from minique.keys import KEYS
 from minique.memory_store import MemoryStore
 from minique.redis_store import RedisStore
 from minique.wire import Server
-
 from tests.servers import NotHere, RealServer, find_redis, find_valkey
 
 settings.register_profile(
