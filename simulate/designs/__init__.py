@@ -14,6 +14,7 @@ from simulate.actors import Process, World
 KNOWN = {
     "naive": "simulate.designs.naive",
     "claiming": "simulate.designs.claiming",
+    "minique": "simulate.designs.minique",
 }
 
 
