@@ -31,6 +31,7 @@ class Actor(greenlet):  # type: ignore[misc]  # greenlet ships no types
         # The sequence number of the one event that may continue this actor, 0 while it runs. An event in the heap with
         # another number is one that was overtaken (a wake came before the time was up, or a kill) and is passed over.
         self.ticket = 0
+        self.parked = False  # resting, and not yet woken; one that sleeps is not to be woken
         self.killed = False
 
     def __repr__(self) -> str:
@@ -91,22 +92,27 @@ class Hub:
             self._sequence = me.ticket = self._sequence + 1
         else:
             me.ticket = self._push(until, me, TIME)
-        return self._hand_over()
+        me.parked = True
+        why = self._hand_over()
+        me.parked = False
+        return why
 
     def wake(self, actor: Actor, reason: str = WOKEN) -> bool:
-        """Ends the actor's park (or sleep) at the present time; False when it is not resting.
+        """Ends the actor's park at the present time; False when it is not parked, or was woken already.
 
-        It runs after what is due now already. Nothing is remembered for an actor that was not resting: whoever needs
-        that leaves a note where the actor looks before it parks.
+        It runs after what is due now already. A sleep is never cut short, and nothing is remembered for an actor that
+        was not parked: whoever needs that leaves a note where the actor looks before it parks.
         """
-        if not actor.ticket:
+        if not actor.parked:
             return False
+        actor.parked = False
         actor.ticket = self._push(self.now, actor, reason)
         return True
 
     def kill(self, actor: Actor) -> None:
         """Stops the actor for good, as SIGKILL stops a process: nothing of its own runs again, no `finally` either."""
         actor.killed = True
+        actor.parked = False
         actor.ticket = 0
         if actor is self._running:
             self._hand_over()

@@ -96,6 +96,23 @@ def test_waking_an_actor_that_does_not_rest_is_refused_and_not_remembered() -> N
     assert seen == [False, TIME]
 
 
+def test_a_sleep_is_not_cut_short_and_of_two_who_wake_the_first_wins() -> None:
+    why: list[object] = []
+
+    def body() -> None:
+        hub.sleep(10)
+        why.append(hub.now)
+        why.append(hub.park())
+
+    with Hub() as hub:
+        actor = hub.spawn(body)
+        hub.at(5, lambda _: why.append(hub.wake(actor)))
+        for reason in ("first", "second"):
+            hub.at(20, lambda reason: why.append(hub.wake(actor, reason)), reason)
+        hub.run()
+    assert why == [False, 10, True, False, "first"]
+
+
 def test_a_killed_actor_runs_no_finally_and_never_again() -> None:
     diary = []
 
