@@ -60,7 +60,7 @@ class Client:
         """
         job_class = job_class_of(kind)
         body = job_class.body(args, kwargs)
-        id = self._new_id()
+        id = self.new_id()
         self.store.enqueue(self.clock.stamp(), job_class.queue, ((id, body),))
         return Handle(self, id)
 
@@ -130,7 +130,7 @@ class Client:
                 body = job_class.body((), call) if isinstance(call, dict) else job_class.body(call, {})
             except UsageError as error:
                 raise type(error)(f"call {index}: {error} ({len(handles)} jobs were stored before)") from None
-            batch.append((self._new_id(), body))
+            batch.append((self.new_id(), body))
             size += len(body)
             if len(batch) >= MANY_AT_ONCE or size >= MANY_AT_ONCE_BYTES:
                 yield batch
@@ -141,11 +141,12 @@ class Client:
     def _delay(self, due: str, kind: Enqueueable, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Handle[Any]:
         job_class = job_class_of(kind)
         body = job_class.body(args, kwargs)
-        id = self._new_id()
+        id = self.new_id()
         self.store.delay(self.clock.stamp(), job_class.queue, id, body, due)
         return Handle(self, id)
 
-    def _new_id(self) -> str:
+    def new_id(self) -> str:
+        """An id that nothing has yet."""
         return make_id(self.clock.wall(), self._rng)
 
     # Following and looking.
@@ -253,7 +254,7 @@ class Handle(Generic[R]):
         """
         client = self._client
         ends_at = None if timeout is None else client.clock.elapsed() + timeout
-        waiter = client._new_id()
+        waiter = client.new_id()
         while True:
             state = client.store.watch(client.clock.stamp(), self.id, waiter)
             if state not in ("queued", "delayed", "leased"):

@@ -75,7 +75,7 @@ class MemoryStore(Store):
         self._known_queues: set[str] = set()
         self._ready: OrderedDict[str, None] = OrderedDict()
         self._paused: set[str] = set()
-        self._subscriptions: dict[str, float] = {}
+        self._subscriptions = _Timed()
         self._parsed: dict[str, Subscription] = {}
         self._bells: set[str] = set()
         self._waiting: dict[str, deque[Wake]] = {}
@@ -89,7 +89,8 @@ class MemoryStore(Store):
         self._deaths: dict[str, int] = {}
         self._done: dict[int, deque[tuple[str, tuple[str, ...]]]] = {}
         self._waiters: dict[str, list[str]] = {}
-        self._workers: dict[str, tuple[float, str]] = {}
+        self._workers = _Timed()
+        self._about: dict[str, str] = {}
         self._stats: Counter[str] = Counter()
         self._verbs: dict[type, Callable[[Any, str, float], Any]] = {
             Enqueue: self._enqueue, Delay: self._delay, Promote: self._promote, Claim: self._claim,
@@ -393,14 +394,17 @@ class MemoryStore(Store):
 
     def _beat(self, arrow: Beat, stamp: str, now: float) -> bool:
         long_ago = round(now - _SILENCE_SECONDS, 6)
-        self._workers = {name: row for name, row in self._workers.items() if row[0] > long_ago}
-        self._subscriptions = {text: when for text, when in self._subscriptions.items() if when > long_ago}
+        for silent in self._workers.take_due(long_ago):
+            self._about.pop(silent, None)
+        self._subscriptions.take_due(long_ago)
         if arrow.subscription:
-            self._subscriptions[arrow.subscription] = now
+            self._subscriptions.set(arrow.subscription, now)
         if arrow.about:
-            self._workers[arrow.worker] = (now, arrow.about)
+            self._workers.set(arrow.worker, now)
+            self._about[arrow.worker] = arrow.about
         else:
-            self._workers.pop(arrow.worker, None)
+            self._workers.drop(arrow.worker)
+            self._about.pop(arrow.worker, None)
         return True
 
     def _ring_again(self, arrow: Ring, stamp: str, now: float) -> bool:
@@ -427,7 +431,6 @@ class MemoryStore(Store):
         for name in sorted(self._known_queues):
             ids = self._queues.get(name)
             queues.append(QueueRow(name, len(ids) if ids else 0, ids[0] if ids else "", name in self._paused))
-        workers = sorted(self._workers.items(), key=lambda item: (item[1][0], item[0]))
         return Overview(
             now=now,
             queues=tuple(queues),
@@ -437,7 +440,10 @@ class MemoryStore(Store):
             next_due=self._delayed.first(),
             delayed_overdue=self._delayed.count_due(now),
             failed=len(self._failed),
-            workers=tuple(WorkerRow(name, round(now - when, 6), about) for name, (when, about) in workers),
+            workers=tuple(
+                WorkerRow(name, round(now - self._workers.when[name], 6), self._about[name])
+                for name in self._workers.in_order()
+            ),
             stats=dict(self._stats),
         )
 
@@ -473,7 +479,7 @@ class MemoryStore(Store):
     def _make_ready(self, queue: str) -> None:
         self._ready[queue] = None
         # In the order of the server's sorted set: by time, then by name.
-        for text, _ in sorted(self._subscriptions.items(), key=lambda item: (item[1], item[0])):
+        for text in self._subscriptions.in_order():
             if self._subscription(text).serves(queue):
                 self._ring(text)
 
@@ -582,7 +588,7 @@ class MemoryStore(Store):
                 "queues": set(self._known_queues),
                 "ready": {queue: float(turn) for turn, queue in enumerate(self._ready, start=1)},
                 "paused": set(self._paused),
-                "subscriptions": dict(self._subscriptions),
+                "subscriptions": dict(self._subscriptions.when),
                 "delayed": dict(self._delayed.when),
                 "leases": dict(self._leases.when),
                 "leased": dict(self._leased),
@@ -592,8 +598,8 @@ class MemoryStore(Store):
                 "deaths": {id: str(count) for id, count in self._deaths.items()},
                 "lifetimes": {str(lifetime) for lifetime in self._done},
                 "waiters": {id: " ".join(names) for id, names in self._waiters.items()},
-                "workers": {name: when for name, (when, _) in self._workers.items()},
-                "workers:about": {name: about for name, (_, about) in self._workers.items()},
+                "workers": dict(self._workers.when),
+                "workers:about": dict(self._about),
                 "stats": {arrow: str(count) for arrow, count in self._stats.items()},
             }
             found |= {f"job:{id}": record for id, record in self._records.items()}
@@ -638,9 +644,9 @@ class _Timed:
         self._clean()
         return self._heap[0][1] if self._heap else None
 
-    def take_due(self, now: float, limit: int) -> list[str]:
+    def take_due(self, now: float, limit: int | None = None) -> list[str]:
         taken: list[str] = []
-        while len(taken) < limit:
+        while limit is None or len(taken) < limit:
             first = self.first()
             if first is None or first > now:
                 break

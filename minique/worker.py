@@ -453,6 +453,8 @@ class Keeper:
                 worker.state = state._replace(held=())
             renews = now >= state.renew_at
             if renews:
+                # A sign of life too: the worker's own tick does not come round while a job runs in it.
+                arrows.append(Beat(worker.name, worker.settings.subscription.text, worker._about()))
                 arrows.append(Renew(state.claim, worker.settings.lease))
             stop_at = worker._asked_to_stop_at
             is_overdue = stop_at is not None and now >= stop_at and self.at_stop is not None

@@ -1,0 +1,72 @@
+"""For the tests of applications that use minique: run what was enqueued, here and now, on a clock turned by hand.
+
+    clock = ManualClock()
+    mq = connect("memory://", clock=clock)
+    mq.enqueue_in(timedelta(days=5), send_reminder, 7)
+    assert drain(mq) == []                      # nothing is due
+    clock.advance(5 * 86400)
+    assert drain(mq) == [("send_reminder", "completed")]
+
+Jobs are stored and read back as in production, so that an argument that JSON cannot hold fails here too.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+from minique.client import Client
+from minique.clock import ManualClock
+from minique.events import Events
+from minique.job import Unreadable, read_call
+from minique.processes import InLine
+from minique.registry import Registry, default_registry
+from minique.subscription import Subscription
+from minique.worker import Settings, Worker
+
+__all__ = ["ManualClock", "drain"]
+
+_OUTCOMES = ("completed", "retry", "failed")
+_PROMOTE_AT_ONCE = 1000
+
+
+def drain(
+    client: Client, queues: str = "*", registry: Registry = default_registry, limit: int = 10_000
+) -> list[tuple[str, str]]:
+    """Run all that is queued or due in this process, and what those jobs enqueue; return what came of each attempt.
+
+    Pairs of the job class's name and `completed`, `retry` or `failed`, in order. A retry waits for the clock to be
+    turned. Raises RuntimeError after `limit` attempts: jobs that enqueue each other for ever would never end.
+    """
+    outcomes: list[tuple[str, str]] = []
+    names: dict[object, str] = {}
+
+    def note(event: str, fields: dict[str, object]) -> None:
+        if event == "claimed":
+            names[fields["job"]] = _name_of(client, str(fields["job"]))
+        elif event in _OUTCOMES:
+            outcomes.append((names[fields["job"]], event))
+
+    while client.store.promote(client.clock.stamp(), _PROMOTE_AT_ONCE).promoted:
+        pass
+    worker = Worker(
+        client.store,
+        registry,
+        InLine(),
+        client.clock,
+        Random(0),
+        Events(note),
+        f"drain-{client.new_id()}",
+        Settings(subscription=Subscription.parse(queues), burst=True, batch_limit=1),
+    )
+    while not worker.is_finished():
+        worker.tick()
+        if len(outcomes) > limit:
+            raise RuntimeError(f"more than {limit} attempts: do these jobs enqueue each other for ever?")
+    return outcomes
+
+
+def _name_of(client: Client, id: str) -> str:
+    try:
+        return read_call(client.store.look(client.clock.stamp(), id).body).name
+    except Unreadable:
+        return "(unreadable)"
