@@ -72,7 +72,8 @@ def waiting_axes(axes: Axes, comparison: Comparison) -> None:
 
     for place, outcome in enumerate(comparison.outcomes):
         draw(outcome.waiting_quantiles, label=label(outcome), **style(place))
-    draw(comparison.ideal_quantiles, label="ideal: in order, at no cost", color=IDEAL_COLOUR, linewidth=1.2)
+    draw(comparison.ideal_quantiles, label="ideal: in order, at no cost", color=IDEAL_COLOUR, linewidth=4, alpha=0.5,
+         zorder=1)
     longest = max((float(o.waiting_quantiles[-1]) for o in comparison.outcomes if len(o.waiting_quantiles)), default=1)
     axes.set_xscale("log")
     axes.set_yscale("log")
