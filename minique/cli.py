@@ -28,7 +28,8 @@ from minique.connect import connect
 from minique.errors import LayoutMismatch, ServerError, Unreachable, UsageError
 from minique.events import Events, log_listener
 from minique.job import Enqueueable
-from minique.loop import Part, Wait, run
+from minique.keeper import Keeper
+from minique.loop import Wait, run
 from minique.processes import Forks, InLine
 from minique.registry import default_registry
 from minique.scheduler import Scheduler
@@ -129,13 +130,13 @@ class _Keeping:
 
     def __init__(self, client: Client, worker: Worker, events: Events) -> None:
         # By the time that a stop's timeout has passed, the job's claim was given back; nothing else ends a job in-line.
-        worker.keeper.at_stop = lambda: os._exit(FINE)
+        keeper = Keeper(worker)
+        keeper.at_stop = lambda: os._exit(FINE)
         self._ended = threading.Event()
-        part: Part = worker.keeper
         self._thread = threading.Thread(
             target=run,
             args=(
-                part,
+                keeper,
                 lambda seconds, bell: self._ended.wait(seconds),
                 self._ended.is_set,
                 events,

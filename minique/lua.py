@@ -46,6 +46,7 @@ class Script(NamedTuple):
     returns: str
     source: str
     sha: str
+    takes_now: bool
 
     def command(self, prefix: str, *args: Value) -> Command:
         """The command that runs this script, given its arguments in the order of its header."""
@@ -72,7 +73,7 @@ def compose(name: str, text: str) -> Script:
     args = tuple(header.get("args", "").split())
     source = _lines_before(key_names, tuple(dict.fromkeys(limits)), args) + "\n".join(bodies)
     sha = hashlib.sha1(source.encode()).hexdigest()  # the server's own name for a script, no secret
-    return Script(name, header[name], key_names, args, header.get("returns", ""), source, sha)
+    return Script(name, header[name], key_names, args, header.get("returns", ""), source, sha, "now" in args)
 
 
 def _read(name: str) -> str:

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from inspect import Signature
 from random import Random
 from typing import Any, NamedTuple
 
 from minique.clock import Clock
-from minique.errors import ServerError, UnknownJobClass, UsageError
+from minique.errors import UnknownJobClass, UsageError
 from minique.events import Events
 from minique.job import (
     NONE_LIFETIME_SECONDS,
@@ -130,18 +130,17 @@ class Worker:
         self.settings = settings or Settings()
         self.name = name
         self.state = State()
-        self.keeper = Keeper(self)
-        self._store = store
+        self.store = store
         self._registry = registry
         self._processes = processes
-        self._clock = clock
+        self.clock = clock
         self._rng = rng
         self._events = events
         self._reaper = Reaper(store, clock, events)
         self._batch_limit = self.settings.batch_limit if processes.in_line else 1
         self._parsed: tuple[Leased, Task | Raised] | None = None  # of the latest job, so that it is read only once
-        self._asked_to_stop_at: float | None = None
-        self._lock = threading.Lock()
+        self.asked_to_stop_at: float | None = None
+        self.lock = threading.Lock()
         """Between a tick and the keeper's: held while `state` is changed by either."""
 
     def stop(self, timeout_seconds: float = SHUTDOWN_TIMEOUT_SECONDS) -> None:
@@ -149,8 +148,8 @@ class Worker:
 
         May be called from a signal's handler: it leaves a wish, and the next tick makes it part of the state.
         """
-        stop_at = self._clock.elapsed() + timeout_seconds
-        self._asked_to_stop_at = stop_at if self._asked_to_stop_at is None else min(stop_at, self._asked_to_stop_at)
+        stop_at = self.clock.elapsed() + timeout_seconds
+        self.asked_to_stop_at = stop_at if self.asked_to_stop_at is None else min(stop_at, self.asked_to_stop_at)
 
     def is_finished(self) -> bool:
         """Whether it was told to stop and has nothing left in hand."""
@@ -160,7 +159,7 @@ class Worker:
     def bell(self) -> str | None:
         """Only an idle worker listens."""
         state = self.state
-        if state.claim or state.stop_at is not None or self._asked_to_stop_at is not None:
+        if state.claim or state.stop_at is not None or self.asked_to_stop_at is not None:
             return None
         return self.settings.subscription.text
 
@@ -169,14 +168,14 @@ class Worker:
 
     def leave(self) -> None:
         """Take the worker off the list that people look at."""
-        self._store.beat(self._clock.stamp(), self.name, "", "")
+        self.store.beat(self.clock.stamp(), self.name, "", "")
 
     # The tick.
 
     def tick(self) -> float:
-        now = self._clock.elapsed()
-        if self._asked_to_stop_at != self.state.stop_at and self._asked_to_stop_at is not None:
-            self._change(stop_at=self._asked_to_stop_at)
+        now = self.clock.elapsed()
+        if self.asked_to_stop_at != self.state.stop_at and self.asked_to_stop_at is not None:
+            self._change(stop_at=self.asked_to_stop_at)
         self._hear(now)
         self._trip(now)
         if self.state.held:
@@ -186,7 +185,7 @@ class Worker:
         return self._rest(now)
 
     def _change(self, **changes: Any) -> None:
-        with self._lock:
+        with self.lock:
             self.state = self.state._replace(**changes)
 
     def _hear(self, now: float) -> None:
@@ -223,7 +222,7 @@ class Worker:
             arrows.append(Renew(state.claim, settings.lease))
         looks = now >= state.look_at
         if looks:
-            arrows.append(Beat(self.name, settings.subscription.text, self._about()))
+            arrows.append(Beat(self.name, settings.subscription.text, self.about()))
             arrows += self._reaper.arrows
         wants = state.running is None and (gives_back or not state.held) and state.stop_at is None
         if wants:
@@ -232,11 +231,11 @@ class Worker:
         if not arrows:
             return
 
-        answers = self._store.trip(arrows, self._clock.stamp())
+        answers = self.store.trip(arrows, self.clock.stamp())
         # From here on nothing can fail: had the trip failed, the state is as it was, and the next tick says it again.
         self._tell_lost(state.ended, answers)
         answers = answers[len(state.ended) :]
-        with self._lock:
+        with self.lock:
             changes: dict[str, Any] = {"ended": ()}
             if gives_back:
                 answers = answers[1:]
@@ -280,13 +279,13 @@ class Worker:
 
     def _start(self) -> None:
         """Start what is held: one job in a child, or in-line all of them, one after another."""
-        began_at = started_at = self._clock.elapsed()
+        began_at = started_at = self.clock.elapsed()
         done = 0
         while True:
-            with self._lock:
+            with self.lock:
                 # The keeper may have given them back meanwhile.
                 state = self.state
-                if not state.held or self._asked_to_stop_at is not None:
+                if not state.held or self.asked_to_stop_at is not None:
                     break
                 if state.lease_until - started_at < LEAST_LEASE_SECONDS:
                     break
@@ -303,7 +302,7 @@ class Worker:
                     return
                 self._note(job, ending)
             done += 1
-            started_at = self._clock.elapsed()
+            started_at = self.clock.elapsed()
         if done:
             each_seconds = (started_at - began_at) / done
             fitting = self._batch_limit if each_seconds <= 0 else int(BATCH_SECONDS / each_seconds)
@@ -369,7 +368,7 @@ class Worker:
             arrow = self._failed(job, Raised("TimedOut", killed, ""))
         else:
             arrow = self._failed(job, Raised("ChildDied", ending.what, ""))
-        with self._lock:
+        with self.lock:
             state = self.state
             ended = state.ended
             if isinstance(arrow, Complete) and ended and isinstance(ended[-1], Complete):
@@ -399,7 +398,7 @@ class Worker:
             return Retry(self.state.claim, job.id, round(wait_seconds, 6), failure)
         return Fail(self.state.claim, job.id, failure)
 
-    def _about(self) -> str:
+    def about(self) -> str:
         running = self.state.running
         return json.dumps({**self.settings.about, "job": running.id if running else None})
 
@@ -424,62 +423,3 @@ class Worker:
                 lost = [] if answer or isinstance(arrow, Release) else [arrow.id]  # type: ignore[union-attr]
             for id in lost:
                 self._events.emit("lease_lost", job=id, worker=self.name)
-
-
-class Keeper:
-    """Looks after the claim of an in-line worker while its jobs run: a part of its own, for a thread of its own.
-
-    It renews, and gives back what was claimed but not started, once the current job takes longer than a batch should.
-    A C call that holds the interpreter's lock stops the keeper too, and such a job loses its lease.
-    """
-
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
-        self.at_stop: Callable[[], None] | None = None
-        """Called when a stop's time is over and a job still runs: its claim was given back, and only the end of the
-        process can end a job in-line."""
-
-    def tick(self) -> float:
-        worker = self._worker
-        now = worker._clock.elapsed()
-        arrows: list[Arrow] = []
-        with worker._lock:
-            state = worker.state
-            if state.running is None:
-                return BATCH_SECONDS
-            if state.held and now >= state.started_at + BATCH_SECONDS:
-                # Taken from the worker's hand first: were it the other way round, both could have them.
-                arrows.append(Release(state.claim, [job.id for job in state.held]))
-                worker.state = state._replace(held=())
-            renews = now >= state.renew_at
-            if renews:
-                # A sign of life too: the worker's own tick does not come round while a job runs in it.
-                arrows.append(Beat(worker.name, worker.settings.subscription.text, worker._about()))
-                arrows.append(Renew(state.claim, worker.settings.lease))
-            stop_at = worker._asked_to_stop_at
-            is_overdue = stop_at is not None and now >= stop_at and self.at_stop is not None
-            if is_overdue:
-                arrows = [*state.ended, Release(state.claim)]
-        if arrows:
-            try:
-                answers = worker._store.trip(arrows, worker._clock.stamp())
-            except ServerError:
-                with worker._lock:
-                    if worker.state.claim == state.claim and not worker.state.held:
-                        worker.state = worker.state._replace(held=state.held)
-                raise
-            if is_overdue and self.at_stop:
-                self.at_stop()
-            with worker._lock:
-                if renews and worker.state.claim == state.claim:
-                    worker.state = worker.state._replace(
-                        renew_at=now + worker.settings.lease / 4,
-                        lease_until=now + worker.settings.lease if answers[-1] else worker.state.lease_until,
-                    )
-        return BATCH_SECONDS
-
-    def bell(self) -> str | None:
-        return None
-
-    def watched(self) -> Sequence[int]:
-        return ()
