@@ -126,17 +126,39 @@ def parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser
     show = verbs.add_parser("list", help="show the rows")
     every_verb = {"run": run, "claim": claim, "add": add, "list": show}
     for one in every_verb.values():
-        one.add_argument("--database", metavar="FILE", default="naive_daemon.db",
-                         help="the SQLite file, made if it is not there (default: %(default)s)")
+        one.add_argument(
+            "--database",
+            metavar="FILE",
+            default="naive_daemon.db",
+            help="the SQLite file, made if it is not there (default: %(default)s)",
+        )
     for one in (run, claim):
-        one.add_argument("--every", type=seconds, default=daemon.EVERY_SECONDS, metavar="SECONDS",
-                         help="how long to sleep between two looks (default: %(default)g)")
-        one.add_argument("--work", type=load_work, default=built_in_work, metavar="MODULE:FUNCTION",
-                         help=f"a function that is given each row (default: the built-in {', '.join(WORKS)})")
-    claim.add_argument("--timeout", type=seconds, default=claiming.TIMEOUT_SECONDS, metavar="SECONDS",
-                       help="after so long somebody else may take a claimed row (default: %(default)g)")
-    claim.add_argument("--name", default=f"{socket.gethostname()}:{os.getpid()}",
-                       help="written beside the rows it claims (default: host:process)")
+        one.add_argument(
+            "--every",
+            type=seconds,
+            default=daemon.EVERY_SECONDS,
+            metavar="SECONDS",
+            help="how long to sleep between two looks (default: %(default)g)",
+        )
+        one.add_argument(
+            "--work",
+            type=load_work,
+            default=built_in_work,
+            metavar="MODULE:FUNCTION",
+            help=f"a function that is given each row (default: the built-in {', '.join(WORKS)})",
+        )
+    claim.add_argument(
+        "--timeout",
+        type=seconds,
+        default=claiming.TIMEOUT_SECONDS,
+        metavar="SECONDS",
+        help="after so long somebody else may take a claimed row (default: %(default)g)",
+    )
+    claim.add_argument(
+        "--name",
+        default=f"{socket.gethostname()}:{os.getpid()}",
+        help="written beside the rows it claims (default: host:process)",
+    )
     add.add_argument("what", metavar="WORK", help=f"what to do, for example {', '.join(WORKS)}")
     add.add_argument("arguments", nargs="*", metavar="ARGUMENT", type=value, help="JSON, or plain text")
     add.add_argument("--in", dest="after", type=seconds, default=0.0, metavar="SECONDS", help="due so much later")
@@ -160,8 +182,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return act(options, database)
     except sqlite3.Error as problem:
-        say(f"naive_daemon: the database {options.database!r} failed: {problem}. What was marked done stays done; "
-            "see to the file and start again.")
+        say(
+            f"naive_daemon: the database {options.database!r} failed: {problem}. What was marked done stays done; "
+            "see to the file and start again."
+        )
         return FAILED
     except BrokenPipeError:
         # Whoever read our output has gone (`list | head`). Python would complain once more while flushing at exit.

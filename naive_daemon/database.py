@@ -76,8 +76,10 @@ class Database:
             self._connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
             self._prefer_write_ahead_log()
             self._connection.executescript(SCHEMA)
-            self._connection.execute("SELECT id, work, arguments, created, due, state, claimed_by, claimed_at, ended, "
-                                     "error FROM rows LIMIT 0")
+            self._connection.execute(
+                "SELECT id, work, arguments, created, due, state, claimed_by, claimed_at, ended, "
+                "error FROM rows LIMIT 0"
+            )
         except sqlite3.Error as problem:
             raise DatabaseUnusable(
                 f"cannot use {self.path!r} as the daemon's database: {problem}. "

@@ -62,19 +62,41 @@ def parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser
     load.add_argument("--trace", metavar="FILE", help="replay a log: .swf, .csv or .jsonl, each also with .gz")
     load.add_argument("--scale", type=positive(float), metavar="K", help="with --trace: divide all times by K")
     load.add_argument("--limit", type=positive(int), metavar="N", help="with --trace: only its first N jobs")
-    load.add_argument("--load", choices=("poisson", "bursty", "twin"),
-                      help="generate one load of this kind (default: a light and a full one)")
-    load.add_argument("--jobs", type=positive(int), metavar="N",
-                      help=f"how many jobs to generate (default: {DEFAULT_JOBS:,})")
-    load.add_argument("--rate", type=positive(float), metavar="R",
-                      help=f"arrivals per second (default: to keep {experiments.FULL_SHARE:.0%}% of the workers busy)")
+    load.add_argument(
+        "--load",
+        choices=("poisson", "bursty", "twin"),
+        help="generate one load of this kind (default: a light and a full one)",
+    )
+    load.add_argument(
+        "--jobs", type=positive(int), metavar="N", help=f"how many jobs to generate (default: {DEFAULT_JOBS:,})"
+    )
+    load.add_argument(
+        "--rate",
+        type=positive(float),
+        metavar="R",
+        help=f"arrivals per second (default: to keep {experiments.FULL_SHARE:.0%}% of the workers busy)",
+    )
     load.add_argument("--seed", type=int, default=0, metavar="N", help="of everything that is drawn (default: 0)")
-    compare.add_argument("--workers", type=positive(int), default=DEFAULT_WORKERS, metavar="N",
-                         help="processes of each design that can have several (default: %(default)s)")
-    compare.add_argument("--designs", default=",".join(ladder.KNOWN), metavar="A,B",
-                         help="which, separated by commas (default: %(default)s)")
-    compare.add_argument("--output", type=Path, default=Path("results"), metavar="FOLDER",
-                         help="where the figure and the JSON go (default: %(default)s)")
+    compare.add_argument(
+        "--workers",
+        type=positive(int),
+        default=DEFAULT_WORKERS,
+        metavar="N",
+        help="processes of each design that can have several (default: %(default)s)",
+    )
+    compare.add_argument(
+        "--designs",
+        default=",".join(ladder.KNOWN),
+        metavar="A,B",
+        help="which, separated by commas (default: %(default)s)",
+    )
+    compare.add_argument(
+        "--output",
+        type=Path,
+        default=Path("results"),
+        metavar="FOLDER",
+        help="where the figure and the JSON go (default: %(default)s)",
+    )
     compare.add_argument("--json", action="store_true", help="print the JSON instead of the tables")
     return top, {"compare": compare}
 
@@ -116,8 +138,15 @@ def compare(options: argparse.Namespace, clock: Callable[[], float]) -> int:
     with progress_bar(total, clock) as advance:
         before = 0
         for load in loads:
-            done.append(experiments.compare(load, list(kinds), options.workers, seed=options.seed,
-                                            progress=lambda jobs, before=before: advance(before + jobs)))  # type: ignore[misc]
+            done.append(
+                experiments.compare(
+                    load,
+                    list(kinds),
+                    options.workers,
+                    seed=options.seed,
+                    progress=lambda jobs, before=before: advance(before + jobs),
+                )
+            )  # type: ignore[misc]
             before += load.jobs * experiments.runs(list(kinds))
     text = experiments.to_json(done)
     figure, data = folder / "compare.png", folder / "compare.json"
@@ -138,8 +167,10 @@ def chosen_loads(options: argparse.Namespace) -> list[Load]:
     if options.trace is not None:
         for name in ("load", "jobs", "rate"):
             if getattr(options, name) is not None:
-                raise UsageError(f"--{name} is for generated loads and --trace brings its own; leave one of them out"
-                                 + (" (--limit takes the first N jobs)" if name == "jobs" else ""))
+                raise UsageError(
+                    f"--{name} is for generated loads and --trace brings its own; leave one of them out"
+                    + (" (--limit takes the first N jobs)" if name == "jobs" else "")
+                )
         return [traces.read(options.trace, scale=options.scale or 1.0, limit=options.limit)]
     for name in ("scale", "limit"):
         if getattr(options, name) is not None:
@@ -149,8 +180,15 @@ def chosen_loads(options: argparse.Namespace) -> list[Load]:
     jobs = options.jobs or DEFAULT_JOBS
     if options.load is None and options.rate is None:
         return list(experiments.default_loads(jobs, options.workers, options.seed))
-    return [generate(options.load or "twin", jobs, options.seed, rate=options.rate,
-                     erlangs=experiments.FULL_SHARE * options.workers)]
+    return [
+        generate(
+            options.load or "twin",
+            jobs,
+            options.seed,
+            rate=options.rate,
+            erlangs=experiments.FULL_SHARE * options.workers,
+        )
+    ]
 
 
 def prepared(folder: Path) -> Path:
@@ -161,8 +199,10 @@ def prepared(folder: Path) -> Path:
         probe.touch()
         probe.unlink()
     except OSError as problem:
-        raise UsageError(f"--output: cannot write to the folder {str(folder)!r}: {problem.strerror}; "
-                         "name another with --output FOLDER") from None
+        raise UsageError(
+            f"--output: cannot write to the folder {str(folder)!r}: {problem.strerror}; "
+            "name another with --output FOLDER"
+        ) from None
     return folder
 
 
@@ -183,8 +223,12 @@ def whole_file(path: Path) -> Iterator[Path]:
 def progress_bar(total: int, clock: Callable[[], float]) -> Iterator[Callable[[int], None]]:
     """A bar on standard error that counts jobs done; nothing at all when that is no terminal."""
     console = Console(stderr=True)
-    columns = (TextColumn("replaying"), BarColumn(), TextColumn("{task.completed:,.0f} of {task.total:,.0f} jobs"),
-               TimeElapsedColumn())
+    columns = (
+        TextColumn("replaying"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f} jobs"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console, get_time=clock, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=total)
         yield lambda done: bar.update(task, completed=done)
@@ -199,9 +243,11 @@ def report(comparisons: Sequence[Comparison], figure: Path, data: Path) -> None:
         load = comparison.load
         console.print()
         console.print(table(comparison))
-        console.print(f"[bold]Load[/]: {escape(load.words)}. {load.jobs:,} jobs in {duration(load.span)}; mean work "
-                      f"{duration(float(load.service.mean()))}; offered load {count(load.offered)} erlangs, that is, "
-                      "as many processes as the work would keep busy.")
+        console.print(
+            f"[bold]Load[/]: {escape(load.words)}. {load.jobs:,} jobs in {duration(load.span)}; mean work "
+            f"{duration(float(load.service.mean()))}; offered load {count(load.offered)} erlangs, that is, "
+            "as many processes as the work would keep busy."
+        )
         for assumed in load.assumed:
             console.print(f"[bold]Job sizes[/]: {assumed}.")
         if comparison.outcomes and load.offered >= 1 and any(o.peace.processes == 1 for o in comparison.outcomes):
@@ -211,13 +257,24 @@ def report(comparisons: Sequence[Comparison], figure: Path, data: Path) -> None:
     console.print()
     for outcome in first.outcomes:
         console.print(f"[bold]{outcome.design}[/] (rung {outcome.rung}): {outcome.shows}.")
-    console.print("[bold]ideal[/]: first come, first served by as many workers, at no cost; no queue that serves in "
-                  "order can do better.")
-    console.print("A percentile with fewer than ten jobs beyond it is not printed (-). Times are over the whole run, "
-                  "filling and draining included.")
-    console.print("[bold]Killed halfway[/]: the same load again; the first process to start a job after half of the "
-                  "jobs have come is killed in the middle of it, and a supervisor starts a new one "
-                  f"{duration(first.restart_after)} later.")
+    console.print(
+        "[bold]ideal[/]: first come, first served by as many workers, at no cost; no queue that serves in "
+        "order can do better."
+    )
+    console.print(
+        "A percentile with fewer than ten jobs beyond it is not printed (-). Times are over the whole run, "
+        "filling and draining included."
+    )
+    if any(outcome.design == "minique" for outcome in first.outcomes):
+        console.print(
+            "[bold]Looks[/]: polling designs look each ten seconds. An idle worker of minique is woken by a "
+            "bell, and looks once a second all the same, in the trip that gives its sign of life."
+        )
+    console.print(
+        "[bold]Killed halfway[/]: the same load again; the first process to start a job after half of the "
+        "jobs have come is killed in the middle of it, and a supervisor starts a new one "
+        f"{duration(first.restart_after)} later."
+    )
     console.print(f"[bold]Costs[/]: {first.costs.words()}.")
     console.print()
     console.print(f"Figure: {escape(str(figure))}", soft_wrap=True)
@@ -239,11 +296,18 @@ def table(comparison: Comparison) -> Table:
 
     row("processes", lambda o: f"{o.peace.processes:,}", f"{comparison.workers:,}", last=True)
     for name in ("p50", "p95", "p99", "mean"):
-        row(f"waiting time {name}", lambda o, name=name: spread(o.peace.waiting, name),  # type: ignore[misc]
-            spread(comparison.ideal, name), last=name == "mean")
+        row(
+            f"waiting time {name}",
+            lambda o, name=name: spread(o.peace.waiting, name),  # type: ignore[misc]
+            spread(comparison.ideal, name),
+            last=name == "mean",
+        )
     for name in ("p50", "p95", "p99"):
-        row(f"sojourn time {name}", lambda o, name=name: spread(o.peace.sojourn, name),  # type: ignore[misc]
-            last=name == "p99")
+        row(
+            f"sojourn time {name}",
+            lambda o, name=name: spread(o.peace.sojourn, name),  # type: ignore[misc]
+            last=name == "p99",
+        )
     row("throughput", lambda o: rate(o.peace.throughput))
     row("drain time after the last arrival", lambda o: duration(o.peace.drain_time))
     row("utilisation", lambda o: share(o.peace.utilisation))

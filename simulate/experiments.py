@@ -71,8 +71,12 @@ class Comparison:
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
-            "load": {"name": self.load.name, "words": self.load.words, "assumed": list(self.load.assumed),
-                     **self.load.figures()},
+            "load": {
+                "name": self.load.name,
+                "words": self.load.words,
+                "assumed": list(self.load.assumed),
+                **self.load.figures(),
+            },
             "workers": self.workers,
             "seed": self.seed,
             "costs_seconds": asdict(self.costs),
@@ -134,19 +138,22 @@ def compare(
         killed, _ = play(kind, load, workers, costs, seed, plan, tell)
         finished += load.jobs
         times, jobs = thinned(*backlog(peace.ledger), busy_until=2 * load.span)
-        outcomes.append(Outcome(
-            design=kind.name,
-            rung=kind.rung,
-            shows=kind.shows,
-            peace=measure(peace, processes),
-            killed=measure(killed, processes),
-            waiting_quantiles=quantiles(waiting_times(peace.ledger)),
-            backlog_times=times,
-            backlog_jobs=jobs,
-        ))
+        outcomes.append(
+            Outcome(
+                design=kind.name,
+                rung=kind.rung,
+                shows=kind.shows,
+                peace=measure(peace, processes),
+                killed=measure(killed, processes),
+                waiting_quantiles=quantiles(waiting_times(peace.ledger)),
+                backlog_times=times,
+                backlog_jobs=jobs,
+            )
+        )
     ideal = first_come_first_served(load.arrived, load.service, workers) - load.arrived
-    return Comparison(load, workers, seed, costs, plan.restart_after, tuple(outcomes), Spread.of(ideal),
-                      quantiles(ideal))
+    return Comparison(
+        load, workers, seed, costs, plan.restart_after, tuple(outcomes), Spread.of(ideal), quantiles(ideal)
+    )
 
 
 def runs(designs: Sequence[str]) -> int:
@@ -196,10 +203,14 @@ def thinned(times: Numbers, jobs: Numbers, busy_until: float) -> tuple[Numbers, 
     drain as the load took to arrive, and it is the beginning that one wants to see.
     """
     middle = min(busy_until, float(times[-1]))
-    edges = np.unique(np.concatenate((
-        np.linspace(times[0], middle, 3 * BACKLOG_POINTS // 4 + 1),
-        np.linspace(middle, times[-1], BACKLOG_POINTS // 4 + 1),
-    )))
+    edges = np.unique(
+        np.concatenate(
+            (
+                np.linspace(times[0], middle, 3 * BACKLOG_POINTS // 4 + 1),
+                np.linspace(middle, times[-1], BACKLOG_POINTS // 4 + 1),
+            )
+        )
+    )
     if len(edges) < 2:  # everything happened in one instant
         return times[-1:], jobs[-1:]
     # The area under the staircase up to each of its steps; between two steps it grows in a straight line.

@@ -41,8 +41,13 @@ class Spread:
         """The spread of these values; all None when there are none."""
         if not len(values):
             return cls(None, None, None, None, None)
-        return cls(float(values.mean()), percentile(values, 50), percentile(values, 95), percentile(values, 99),
-                   float(values.max()))
+        return cls(
+            float(values.mean()),
+            percentile(values, 50),
+            percentile(values, 95),
+            percentile(values, 99),
+            float(values.max()),
+        )
 
 
 @dataclass(frozen=True)

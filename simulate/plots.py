@@ -30,8 +30,9 @@ SHORTEST_SECONDS = 1e-4
 def compare_figure(comparisons: Sequence[Comparison]) -> Figure:
     """One row for each load: left, the share of jobs that wait longer than a time; right, the backlog over time."""
     rows = len(comparisons)
-    figure = Figure(figsize=(PIXELS_WIDE / DOTS_PER_INCH, ROW_INCHES * rows + 0.5), dpi=DOTS_PER_INCH,
-                    layout="constrained")
+    figure = Figure(
+        figsize=(PIXELS_WIDE / DOTS_PER_INCH, ROW_INCHES * rows + 0.5), dpi=DOTS_PER_INCH, layout="constrained"
+    )
     axes = figure.subplots(rows, 2, squeeze=False)
     for comparison, (left, right) in zip(comparisons, axes, strict=True):
         waiting_axes(left, comparison)
@@ -68,19 +69,24 @@ def waiting_axes(axes: Axes, comparison: Comparison) -> None:
     def draw(waits: Numbers, **how: object) -> None:
         if len(waits) and waits[-1] > SHORTEST_SECONDS:
             # Waits beyond the left edge are drawn at it, so that the line begins at the share that waits at all.
-            axes.plot(np.maximum(waits, SHORTEST_SECONDS), beyond[-len(waits):], **how)  # type: ignore[arg-type]
+            axes.plot(np.maximum(waits, SHORTEST_SECONDS), beyond[-len(waits) :], **how)  # type: ignore[arg-type]
 
     for place, outcome in enumerate(comparison.outcomes):
         draw(outcome.waiting_quantiles, label=label(outcome), **style(place))
-    draw(comparison.ideal_quantiles, label="ideal: in order, at no cost", color=IDEAL_COLOUR, linewidth=4, alpha=0.5,
-         zorder=1)
+    draw(
+        comparison.ideal_quantiles,
+        label="ideal: in order, at no cost",
+        color=IDEAL_COLOUR,
+        linewidth=4,
+        alpha=0.5,
+        zorder=1,
+    )
     longest = max((float(o.waiting_quantiles[-1]) for o in comparison.outcomes if len(o.waiting_quantiles)), default=1)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlim(SHORTEST_SECONDS, max(longest * 1.5, 1.0))
     axes.set_ylim(0.005, 1.1)
-    axes.xaxis.set_major_formatter(FuncFormatter(
-        lambda value, _: f"{value:,.0f} s" if value >= 1 else duration(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f} s" if value >= 1 else duration(value)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value * 100:g} %"))
     axes.set_xlabel("waiting time t (arrived to started, logarithmic)")
     axes.set_ylabel("jobs that wait longer than t")
@@ -99,8 +105,7 @@ def backlog_axes(axes: Axes, comparison: Comparison) -> None:
     unit, name = (1.0, "s") if end < 300 else (60.0, "min") if end < 3 * 3600 else (3600.0, "h")
     late = []
     for place, outcome in enumerate(comparison.outcomes):
-        axes.plot(outcome.backlog_times / unit, outcome.backlog_jobs, label=label(outcome),
-                  **style(place))  # type: ignore[arg-type]  # a dictionary of mixed values, all known to matplotlib
+        axes.plot(outcome.backlog_times / unit, outcome.backlog_jobs, label=label(outcome), **style(place))  # type: ignore[arg-type]  # a dictionary of mixed values, all known to matplotlib
         if outcome.backlog_times[-1] > end:
             late.append(f"{outcome.design}: empty only after {duration(float(outcome.backlog_times[-1]))}")
     highest = max(float(outcome.backlog_jobs.max()) for outcome in comparison.outcomes)
@@ -113,8 +118,15 @@ def backlog_axes(axes: Axes, comparison: Comparison) -> None:
     axes.set_xlim(0, end / unit)
     axes.axvline(span / unit, color=IDEAL_COLOUR, linewidth=1, linestyle=":")
     note = f"dotted: the last arrival, after {duration(span)}"
-    axes.text(0.02, 0.97, "\n".join([note, *late]), transform=axes.transAxes, va="top", fontsize=9,
-              bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 2})
+    axes.text(
+        0.02,
+        0.97,
+        "\n".join([note, *late]),
+        transform=axes.transAxes,
+        va="top",
+        fontsize=9,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 2},
+    )
     axes.set_xlabel(f"time since the first arrival ({name})")
     axes.set_ylabel("backlog (jobs queued, mean)" + (", log above 10" if highest > 50 else ""))
     axes.set_title("backlog over time", fontsize=11)

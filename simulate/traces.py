@@ -73,8 +73,10 @@ def read(path: str | Path, *, scale: float = 1.0, limit: int | None = None, mode
         with opened(path) as lines:
             for entry in entries(lines, model, assumed):
                 if entry.arrived < before:
-                    raise BadLine(entry.line, f"time goes backwards, from {before:.15g} to {entry.arrived:.15g} s; "
-                                              "sort the log by arrival")
+                    raise BadLine(
+                        entry.line,
+                        f"time goes backwards, from {before:.15g} to {entry.arrived:.15g} s; sort the log by arrival",
+                    )
                 before = entry.arrived
                 if entry.service == UNKNOWN:
                     unknown += 1
@@ -126,8 +128,9 @@ def reader(path: Path) -> Reader:
     ending = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
     readers: dict[str, Reader] = {".swf": read_swf, ".csv": read_csv, ".jsonl": read_jsonl, ".ndjson": read_jsonl}
     if ending not in readers:
-        raise TraceError(f"{path}: cannot tell the format from the name; known endings: {', '.join(readers)}, "
-                         "each also with .gz")
+        raise TraceError(
+            f"{path}: cannot tell the format from the name; known endings: {', '.join(readers)}, each also with .gz"
+        )
     return readers[ending]
 
 
@@ -151,8 +154,12 @@ def read_swf(lines: Iterable[str], model: TokenModel, assumed: dict[str, None]) 
         if len(fields) != 18:
             raise BadLine(line, f"expected 18 fields (Standard Workload Format), found {len(fields)}")
         queue = "default" if fields[14] == "-1" else f"queue-{fields[14]}"
-        yield Entry(line, number(fields[1], line, "the submit time (field 2)"),
-                    number(fields[3], line, "the run time (field 4)"), queue)
+        yield Entry(
+            line,
+            number(fields[1], line, "the submit time (field 2)"),
+            number(fields[3], line, "the run time (field 4)"),
+            queue,
+        )
 
 
 def read_csv(lines: Iterable[str], model: TokenModel, assumed: dict[str, None]) -> Iterator[Entry]:
@@ -168,8 +175,11 @@ def read_csv(lines: Iterable[str], model: TokenModel, assumed: dict[str, None]) 
         arrived = next((lower.index(name) for name in ARRIVED_NAMES if name in lower), None)
         service = next((lower.index(name) for name in SERVICE_NAMES if name in lower), None)
         if arrived is None or service is None:
-            raise BadLine(1, f"expected a header with columns {'|'.join(ARRIVED_NAMES)} and {'|'.join(SERVICE_NAMES)}, "
-                             f"or {','.join(AZURE_HEADER)}; found {','.join(header) or 'nothing'}")
+            raise BadLine(
+                1,
+                f"expected a header with columns {'|'.join(ARRIVED_NAMES)} and {'|'.join(SERVICE_NAMES)}, "
+                f"or {','.join(AZURE_HEADER)}; found {','.join(header) or 'nothing'}",
+            )
         queue = lower.index("queue") if "queue" in lower else None
         for row in rows:
             line = rows.line_num
@@ -177,8 +187,12 @@ def read_csv(lines: Iterable[str], model: TokenModel, assumed: dict[str, None]) 
                 continue
             if len(row) != len(header):
                 raise BadLine(line, f"expected {len(header)} columns as in the header, found {len(row)}")
-            yield Entry(line, number(row[arrived], line, header[arrived]), number(row[service], line, header[service]),
-                        row[queue] if queue is not None else None)
+            yield Entry(
+                line,
+                number(row[arrived], line, header[arrived]),
+                number(row[service], line, header[service]),
+                row[queue] if queue is not None else None,
+            )
     except csv.Error as problem:
         raise BadLine(rows.line_num, f"expected CSV: {problem}") from None
 
@@ -192,8 +206,9 @@ def azure_rows(rows: Iterator[list[str]], model: TokenModel) -> Iterator[Entry]:
             when = datetime.fromisoformat(stamp[:26]).replace(tzinfo=UTC).timestamp()
             tokens = int(context), int(generated)
         except ValueError:
-            raise BadLine(line, "expected YYYY-MM-DD HH:MM:SS.FFFFFFF, context tokens, generated tokens; found "
-                                f"{','.join(row)!r}") from None
+            raise BadLine(
+                line, f"expected YYYY-MM-DD HH:MM:SS.FFFFFFF, context tokens, generated tokens; found {','.join(row)!r}"
+            ) from None
         if min(tokens) < 0:
             raise BadLine(line, f"expected sizes of 0 or more tokens, found {min(tokens)}")
         yield Entry(line, when, model.a + model.b * tokens[0] + model.c * tokens[1], None)
@@ -209,10 +224,13 @@ def read_jsonl(lines: Iterable[str], model: TokenModel, assumed: dict[str, None]
         except ValueError as problem:
             raise BadLine(line, f"expected a JSON object: {problem}") from None
         if not isinstance(entry, dict) or not {"arrived", "service"} <= entry.keys():
-            raise BadLine(line, 'expected {"arrived": seconds, "service": seconds}, "queue" optional; found '
-                                f"{text.strip()[:80]}")
+            raise BadLine(
+                line,
+                f'expected {{"arrived": seconds, "service": seconds}}, "queue" optional; found {text.strip()[:80]}',
+            )
         queue = entry.get("queue")
         if queue is not None and not isinstance(queue, str):
             raise BadLine(line, f'expected "queue" to be a text, found {queue!r}')
-        yield Entry(line, number(entry["arrived"], line, '"arrived"'), number(entry["service"], line, '"service"'),
-                    queue)
+        yield Entry(
+            line, number(entry["arrived"], line, '"arrived"'), number(entry["service"], line, '"service"'), queue
+        )

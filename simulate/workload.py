@@ -193,7 +193,27 @@ class TokenModel:
 # November 2023. Its rate, its burstiness, and quantiles of its sizes; the two sizes are uncorrelated there (-0.02).
 AZURE_RATE = 2.57
 AZURE_BURSTS = Bursts(at_one_second=13.0, at_one_minute=161.0)
-AZURE_PROBABILITIES = (0, .01, .05, .1, .2, .3, .4, .5, .6, .7, .8, .9, .95, .98, .99, .995, .998, .999, 1)
+AZURE_PROBABILITIES = (
+    0,
+    0.01,
+    0.05,
+    0.1,
+    0.2,
+    0.3,
+    0.4,
+    0.5,
+    0.6,
+    0.7,
+    0.8,
+    0.9,
+    0.95,
+    0.98,
+    0.99,
+    0.995,
+    0.998,
+    0.999,
+    1,
+)
 AZURE_CONTEXT = (3, 17, 75, 147, 386, 770, 1075, 1469, 1909, 2433, 3192, 5188, 7303, 7436, 7436, 7436, 7436, 7437, 7437)
 AZURE_GENERATED = (6, 6, 6, 7, 8, 9, 11, 13, 16, 20, 29, 55, 90, 171, 251, 359, 670, 825, 1899)
 
@@ -235,16 +255,27 @@ def generate(
     elif kind == "bursty":
         bursts = Bursts(AZURE_BURSTS.at_one_second / 2, AZURE_BURSTS.at_one_minute / 4)
         arrived = bursty_arrivals(rate, jobs, bursts, generator)
-        words = (f"generated, arrivals in bursts (index of dispersion {bursts.at_one_second:g} at 1 s, "
-                 f"{bursts.at_one_minute:g} at 1 min)")
+        words = (
+            f"generated, arrivals in bursts (index of dispersion {bursts.at_one_second:g} at 1 s, "
+            f"{bursts.at_one_minute:g} at 1 min)"
+        )
     elif kind == "twin":
         arrived = twin_arrivals(jobs, seed)
-        words = (f"generated, as bursty as the Azure code trace of 2023 (index of dispersion "
-                 f"{AZURE_BURSTS.at_one_second:g} at 1 s, {AZURE_BURSTS.at_one_minute:g} at 1 min; its "
-                 f"{AZURE_RATE:g} jobs/s played {rate / AZURE_RATE:.2f} times as fast)")
+        words = (
+            f"generated, as bursty as the Azure code trace of 2023 (index of dispersion "
+            f"{AZURE_BURSTS.at_one_second:g} at 1 s, {AZURE_BURSTS.at_one_minute:g} at 1 min; its "
+            f"{AZURE_RATE:g} jobs/s played {rate / AZURE_RATE:.2f} times as fast)"
+        )
     else:
         raise ValueError(f"unknown load {kind!r}; known: poisson, bursty, twin")
     # So few jobs in such bursts miss the rate by a tenth or more, and with it the utilisation that was asked for.
     arrived = arrived * (jobs / rate / arrived[-1])
-    return Load(kind, f"{words}, job sizes as in that trace" if kind == "twin" else
-                f"{words}, job sizes as in the Azure code trace of 2023", arrived, service, assumed=(model.words(),))
+    return Load(
+        kind,
+        f"{words}, job sizes as in that trace"
+        if kind == "twin"
+        else f"{words}, job sizes as in the Azure code trace of 2023",
+        arrived,
+        service,
+        assumed=(model.words(),),
+    )

@@ -25,8 +25,15 @@ class Claiming(TableDesign):
     def run(self, process: Process) -> None:
         """The daemon's own loop, under a name of its own."""
         hub = self.world.hub
-        claiming.run(self.database, lambda row: self.work(process, row), name=f"daemon-{process.number}",
-                     clock=hub.clock, sleep=hub.sleep, every=self.every, timeout=self.timeout)
+        claiming.run(
+            self.database,
+            lambda row: self.work(process, row),
+            name=f"daemon-{process.number}",
+            clock=hub.clock,
+            sleep=hub.sleep,
+            every=self.every,
+            timeout=self.timeout,
+        )
 
 
 DESIGN = Claiming

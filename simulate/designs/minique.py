@@ -151,6 +151,7 @@ class Minique(Design):
         self._rng = random.Random(f"{world.seed} minique")
         self._events = Events()
         self._idle_since: dict[int, float] = {}
+        self._idle_seconds = 0.0
         self._incarnations = 0
         self.store = MemoryStore(self._clock)
         self.registry = Registry()
@@ -168,8 +169,16 @@ class Minique(Design):
         self._incarnations += 1
         child = SimulatedChild(self.world, process)
         store = TimedStore(self.store, self.world, self.upkeep)
-        worker = Worker(store, self.registry, child, self._clock, self._rng, self._events,
-                        f"worker-{process.number}-{self._incarnations}", self.settings)
+        worker = Worker(
+            store,
+            self.registry,
+            child,
+            self._clock,
+            self._rng,
+            self._events,
+            f"worker-{process.number}-{self._incarnations}",
+            self.settings,
+        )
         loop.run(worker, self._waiting(process, child), worker.is_finished, self._events, self._rng)
 
     def _waiting(self, process: Process, child: SimulatedChild) -> Callable[[float, str | None], None]:
@@ -193,15 +202,13 @@ class Minique(Design):
                 store.leave(bell, rung)
             else:
                 hub.sleep(wake_up)
-            self._count_idle_looks(process.number)
+            self._count_idle_time(process.number)
 
         return wait
 
-    def _count_idle_looks(self, number: int) -> None:
+    def _count_idle_time(self, number: int) -> None:
         """The looks that an idle worker takes each second, which were left out while it was parked."""
-        since = self._idle_since.pop(number)
-        if not self.upkeep:
-            self.world.empty_looks += int((self.world.hub.now - since) / REST_SECONDS)
+        self._idle_seconds += self.world.hub.now - self._idle_since.pop(number)
 
     def _schedule(self) -> None:
         """The scheduler's own loop. No simulated job is delayed, so that it finds nothing and is woken by nothing."""
@@ -213,7 +220,9 @@ class Minique(Design):
     def complaints(self) -> list[str]:
         """Jobs that the store believes to be somewhere else than done, after a run in which all were done."""
         for number in list(self._idle_since):
-            self._count_idle_looks(number)
+            self._count_idle_time(number)
+        if not self.upkeep:
+            self.world.empty_looks += round(self._idle_seconds / REST_SECONDS)
         seen = self.store.see(self._clock.stamp())
         return [f"{seen.failed} jobs are in the failed queue"] if seen.failed else []
 

@@ -21,8 +21,9 @@ class Naive(TableDesign):
     def run(self, process: Process) -> None:
         """The daemon's own loop."""
         hub = self.world.hub
-        daemon.run(self.database, lambda row: self.work(process, row),
-                   clock=hub.clock, sleep=hub.sleep, every=self.every)
+        daemon.run(
+            self.database, lambda row: self.work(process, row), clock=hub.clock, sleep=hub.sleep, every=self.every
+        )
 
 
 DESIGN = Naive

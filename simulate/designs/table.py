@@ -29,8 +29,9 @@ class TimedDatabase(Database):
 
     def insert(self, job: int, now: float) -> None:
         """A producer's row. What it costs has passed already when the job counts as enqueued."""
-        Database.execute(self, "INSERT INTO rows (work, arguments, created, due) VALUES ('job', ?, ?, ?)",
-                         (f"[{job}]", now, now))
+        Database.execute(
+            self, "INSERT INTO rows (work, arguments, created, due) VALUES ('job', ?, ?, ?)", (f"[{job}]", now, now)
+        )
 
 
 class TableDesign(Design):

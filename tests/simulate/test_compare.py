@@ -22,8 +22,13 @@ DESIGNS = ("naive", "claiming")
 
 def simulate(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "simulate", *arguments], cwd=folder, text=True, capture_output=True, timeout=120,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), **environment}, check=False,
+        [sys.executable, "-m", "simulate", *arguments],
+        cwd=folder,
+        text=True,
+        capture_output=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), **environment},
+        check=False,
     )
 
 
@@ -31,9 +36,17 @@ def test_compare_prints_tables_and_names_the_files_it_wrote(tmp_path: Path) -> N
     ended = simulate(tmp_path, "compare", "--jobs", "1000", "--designs", "naive,claiming")
     assert (ended.returncode, ended.stderr) == (0, "")
     words = " ".join(ended.stdout.split())
-    for expected in ("waiting time p99", "sojourn time p50", "throughput", "utilisation", "looks at an empty table",
-                     "recovery time", "assumed, not measured on this machine", "Figure: results/compare.png",
-                     "JSON: results/compare.json"):
+    for expected in (
+        "waiting time p99",
+        "sojourn time p50",
+        "throughput",
+        "utilisation",
+        "looks at an empty table",
+        "recovery time",
+        "assumed, not measured on this machine",
+        "Figure: results/compare.png",
+        "JSON: results/compare.json",
+    ):
         assert expected in words
     assert max(map(len, ended.stdout.splitlines())) <= 100
     assert (tmp_path / "results" / "compare.png").read_bytes().startswith(b"\x89PNG")
@@ -112,8 +125,11 @@ def test_interrupted_it_leaves_no_half_written_file_and_says_so(tmp_path: Path) 
     script.write_text(INTERRUPTED)
     running = subprocess.Popen(
         [sys.executable, str(script), "compare", "--jobs", "1000000", "--load", "twin", "--designs", "claiming"],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     assert running.stdout is not None
     assert running.stdout.readline() == "on its way\n"
@@ -138,8 +154,9 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
 
 def test_the_azure_log_is_compared(tmp_path: Path) -> None:
     log = trace("AzureLLMInferenceTrace_code_2023.csv.gz")
-    ended = simulate(tmp_path, "compare", "--trace", str(log), "--workers", "6", "--json", "--designs",
-                     "naive,claiming")
+    ended = simulate(
+        tmp_path, "compare", "--trace", str(log), "--workers", "6", "--json", "--designs", "naive,claiming"
+    )
     assert ended.returncode == 0, ended.stderr
     [comparison] = json.loads(ended.stdout)["comparisons"]
     assert comparison["load"]["jobs"] == 8819
@@ -152,8 +169,21 @@ def test_the_azure_log_is_compared(tmp_path: Path) -> None:
 
 def test_the_grid_log_is_compared_at_eighteen_hundred_workers(tmp_path: Path) -> None:
     log = trace("LCG-2005-1.swf.gz")
-    ended = simulate(tmp_path, "compare", "--trace", str(log), "--scale", "1000", "--limit", "20000", "--workers",
-                     "1800", "--json", "--designs", "naive,claiming")
+    ended = simulate(
+        tmp_path,
+        "compare",
+        "--trace",
+        str(log),
+        "--scale",
+        "1000",
+        "--limit",
+        "20000",
+        "--workers",
+        "1800",
+        "--json",
+        "--designs",
+        "naive,claiming",
+    )
     assert ended.returncode == 0, ended.stderr
     [comparison] = json.loads(ended.stdout)["comparisons"]
     naive, claiming = comparison["designs"]
@@ -208,8 +238,15 @@ def test_the_thinned_backlog_keeps_its_area() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(None, "-"), (0, "0 s"), (0.0002, "0.2 ms"), (0.35, "350 ms"), (12.34, "12.3 s"), (600, "10 min"),
-     (7560, "2.1 h")],
+    [
+        (None, "-"),
+        (0, "0 s"),
+        (0.0002, "0.2 ms"),
+        (0.35, "350 ms"),
+        (12.34, "12.3 s"),
+        (600, "10 min"),
+        (7560, "2.1 h"),
+    ],
 )
 def test_times_are_written_for_people(seconds: float | None, words: str) -> None:
     assert duration(seconds) == words

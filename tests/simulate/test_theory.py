@@ -18,8 +18,9 @@ from .helpers import Perfect, load_of
 
 
 def poisson_load(rate: float, jobs: int, kind: str, mean: float, seed: int) -> Load:
-    return load_of(poisson_arrivals(rate, jobs, stream(seed, "arrivals")),
-                   service_times(kind, mean, jobs, stream(seed, "service")))
+    return load_of(
+        poisson_arrivals(rate, jobs, stream(seed, "arrivals")), service_times(kind, mean, jobs, stream(seed, "service"))
+    )
 
 
 def moments(load: Load) -> tuple[float, float, float]:
@@ -87,8 +88,12 @@ def test_known_values_of_the_formulas() -> None:
     assert theory.mg1_wait(0.5, 1.0, 1.0) == pytest.approx(theory.mm1_wait(0.5, 1.0))
     assert theory.mg1_wait(0.5, 1.0, 0.0) == pytest.approx(theory.mm1_wait(0.5, 1.0) / 2)
     assert theory.naive_wait(1e-9, 1.0, 1.0, 10.0) == pytest.approx(5.0)
-    for unstable in (theory.mm1_wait(1, 1), theory.mg1_wait(2, 1, 0), theory.naive_wait(1, 1, 1, 10),
-                     theory.mmc_wait(8, 1, 8)):
+    for unstable in (
+        theory.mm1_wait(1, 1),
+        theory.mg1_wait(2, 1, 0),
+        theory.naive_wait(1, 1, 1, 10),
+        theory.mmc_wait(8, 1, 8),
+    ):
         assert unstable == theory.UNSTABLE
     assert theory.erlang_c(1800, 1600) < 1e-4  # no overflow on the way
     with pytest.raises(ValueError, match="one at least"):

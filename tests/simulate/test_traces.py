@@ -31,9 +31,11 @@ def test_the_three_formats_tell_the_same_load_plain_and_gzipped(tmp_path: Path) 
     lines = {
         "swf": ["; Version: 2.2", swf(1, 100, 5), "", swf(2, 100, 0), swf(3, 140, 60)],
         "csv": ["queue,submit,run", "queue-3,100,5", "queue-3,100,0", "queue-3,140,60"],
-        "jsonl": ['{"arrived": 100, "service": 5, "queue": "queue-3"}',
-                  '{"service": 0, "arrived": 1e2, "queue": "queue-3"}',
-                  '{"arrived": 140, "service": 60.0, "queue": "queue-3"}'],
+        "jsonl": [
+            '{"arrived": 100, "service": 5, "queue": "queue-3"}',
+            '{"service": 0, "arrived": 1e2, "queue": "queue-3"}',
+            '{"arrived": 140, "service": 60.0, "queue": "queue-3"}',
+        ],
     }
     for ending, written in lines.items():
         for packed in ("", ".gz"):
@@ -66,8 +68,12 @@ def test_jobs_of_unknown_run_time_are_left_out_counted_and_told(tmp_path: Path) 
 
 
 def test_sizes_become_seconds_by_the_stated_model(tmp_path: Path) -> None:
-    path = write(tmp_path / "log.csv", "TIMESTAMP,ContextTokens,GeneratedTokens",
-                 "2023-11-16 18:17:03.9799600,1000,10", "2023-11-16 18:17:05.4799600,2000,0")
+    path = write(
+        tmp_path / "log.csv",
+        "TIMESTAMP,ContextTokens,GeneratedTokens",
+        "2023-11-16 18:17:03.9799600,1000,10",
+        "2023-11-16 18:17:05.4799600,2000,0",
+    )
     load = traces.read(path, model=TokenModel(a=1, b=0.001, c=0.5))
     assert load.arrived.tolist() == pytest.approx([0, 1.5])
     assert load.service.tolist() == pytest.approx([7, 3])
@@ -115,8 +121,12 @@ def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path: Path) -> 
     write(tmp_path / "empty.csv")
     write(tmp_path / "header.csv", "arrived,service")
     for name, says in {
-        "absent.swf": "No such file", "not.csv.gz": "cannot be read", "cut.csv.gz": "cannot be read",
-        "latin.csv": "not text in UTF-8", "empty.csv": "expected a header", "header.csv": "no job",
+        "absent.swf": "No such file",
+        "not.csv.gz": "cannot be read",
+        "cut.csv.gz": "cannot be read",
+        "latin.csv": "not text in UTF-8",
+        "empty.csv": "expected a header",
+        "header.csv": "no job",
         ".": "known endings",
         "log.parquet": "known endings: .swf, .csv, .jsonl",
     }.items():

@@ -85,8 +85,13 @@ def test_unknown_kinds_are_answered_with_the_known_ones() -> None:
 
 @pytest.mark.parametrize(
     ("arrived", "service", "says"),
-    [([], [], "no jobs"), ([0, 1], [1], "do not fit"), ([1, 0], [1, 1], "backwards"), ([0, 1], [1, -1], "negative"),
-     ([0, float("nan")], [1, 1], "finite")],
+    [
+        ([], [], "no jobs"),
+        ([0, 1], [1], "do not fit"),
+        ([1, 0], [1, 1], "backwards"),
+        ([0, 1], [1, -1], "negative"),
+        ([0, float("nan")], [1, 1], "finite"),
+    ],
 )
 def test_a_load_that_cannot_be_is_refused(arrived: list[float], service: list[float], says: str) -> None:
     with pytest.raises(ValueError, match=says):
