@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -144,9 +145,9 @@ def compare(options: argparse.Namespace, clock: Callable[[], float]) -> int:
                     list(kinds),
                     options.workers,
                     seed=options.seed,
-                    progress=lambda jobs, before=before: advance(before + jobs),
+                    progress=partial(_advance, advance, before),
                 )
-            )  # type: ignore[misc]
+            )
             before += load.jobs * experiments.runs(list(kinds))
     text = experiments.to_json(done)
     figure, data = folder / "compare.png", folder / "compare.json"
@@ -217,6 +218,10 @@ def whole_file(path: Path) -> Iterator[Path]:
         raise UsageError(f"cannot write {str(path)!r}: {problem.strerror}; name another folder with --output") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _advance(advance: Callable[[int], None], before: int, jobs: int) -> None:
+    advance(before + jobs)
 
 
 @contextlib.contextmanager
