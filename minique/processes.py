@@ -129,7 +129,7 @@ class Forks:
                 child.send(frame)
             except BrokenPipeError:
                 child.kill()
-                self._leaving.append(child)
+                self._dismiss(child)
             else:
                 self._busy = child
                 return
@@ -142,8 +142,9 @@ class Forks:
         ending = child.ending()
         if ending is not None:
             self._busy = None
-            child.close()
-            self._leaving.append(child)
+            if isinstance(ending, Died):
+                child.kill()  # one that wrote rubbish may work on, and its job's next attempt must not run beside it
+            self._dismiss(child)
         return ending
 
     def watched(self) -> Sequence[int]:
@@ -162,6 +163,10 @@ class Forks:
         for child in children:
             child.wait()
         self._leaving = []
+
+    def _dismiss(self, child: _Child) -> None:
+        child.close()
+        self._leaving.append(child)
 
     def _fork(self) -> _Child:
         for hook in self._before_fork:
