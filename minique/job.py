@@ -506,7 +506,12 @@ def _quick_check(signature: inspect.Signature) -> Callable[..., None]:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False  # an integer beyond all floats
 
 
 def _source_file(thing: Any) -> str:
