@@ -17,7 +17,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from minique.clock import Clock
-from minique.errors import UnknownJobClass, UsageError
+from minique.errors import ServerError, UnknownJobClass, UsageError
 from minique.events import Events
 from minique.job import (
     NONE_LIFETIME_SECONDS,
@@ -55,6 +55,7 @@ RENEW_EVERY_SECONDS = LEASE_SECONDS / 4  # two renewals may be lost before the l
 LEAST_LEASE_SECONDS = 1.0
 """No job is started with less lease than this."""
 SHUTDOWN_TIMEOUT_SECONDS = 8.0  # a container is killed after 10
+GIVE_UP_SECONDS = 1.0  # after that time, for killing a child and telling the server
 
 BATCH_LIMIT = 32
 BATCH_SECONDS = 0.010
@@ -152,9 +153,14 @@ class Worker:
         self.asked_to_stop_at = stop_at if self.asked_to_stop_at is None else min(stop_at, self.asked_to_stop_at)
 
     def is_finished(self) -> bool:
-        """Whether it was told to stop and has nothing left in hand."""
+        """Whether it was told to stop and has nothing left in hand, or nobody to give it back to.
+
+        When the server cannot be told in time, the leases run out by themselves.
+        """
         state = self.state
-        return state.stop_at is not None and not (state.claim or state.ended)
+        if state.stop_at is None:
+            return False
+        return not (state.claim or state.ended) or self.clock.elapsed() >= state.stop_at + GIVE_UP_SECONDS
 
     def bell(self) -> str | None:
         """Only an idle worker listens."""
@@ -174,10 +180,16 @@ class Worker:
 
     def tick(self) -> float:
         now = self.clock.elapsed()
-        if self.asked_to_stop_at != self.state.stop_at and self.asked_to_stop_at is not None:
-            self._change(stop_at=self.asked_to_stop_at)
+        self._hear_of_stop()
         self._hear(now)
-        self._trip(now)
+        try:
+            self._trip(now)
+        except ServerError:
+            stop_at = self.state.stop_at
+            if stop_at is not None and now >= stop_at and self.state.running is None:
+                # Nobody waits any longer for a server that does not answer. What it was not told, leases repair.
+                self._change(ended=(), held=(), claim="")
+            raise
         if self.state.held:
             self._start()
         elif self.state.running is None and self.state.stop_at is None:
@@ -187,6 +199,17 @@ class Worker:
     def _change(self, **changes: Any) -> None:
         with self.lock:
             self.state = self.state._replace(**changes)
+
+    def _hear_of_stop(self) -> None:
+        """Make the wish to stop part of the state."""
+        state, stop_at = self.state, self.asked_to_stop_at
+        if stop_at is None or stop_at == state.stop_at:
+            return
+        ended = state.ended
+        if state.stop_at is None:
+            # The next claim was perhaps asked for already, and the answer lost: its jobs would wait for the lease.
+            ended = (*ended, Release(f"{self.name}:{state.number}"))
+        self._change(stop_at=stop_at, ended=ended)
 
     def _hear(self, now: float) -> None:
         """How the running job ended, if it did; an end by force when it is time for that."""
