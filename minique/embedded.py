@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import signal
 import tempfile
 import threading
 from pathlib import Path
@@ -64,7 +65,13 @@ def _start(path: Path, socket: str) -> None:
     config = {"appendonly": "yes", "appendfsync": "everysec", "save": "", "maxmemory-policy": "noeviction"}
     try:
         started = ValkeyServer(port=0, data_dir=path, unix_socket_path=socket, persist=True, config=config)
-        started.start()
+        # Control-C in a terminal goes to all that runs there. This server must outlive the worker that is finishing its
+        # job, so that it can be told; it starts with the signal blocked, and keeps that.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            started.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     except Exception as error:
         raise UsageError(f"the embedded server in {path} did not start: {error}") from error
     _started[str(path)] = started

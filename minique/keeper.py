@@ -48,6 +48,8 @@ class Keeper:
             try:
                 answers = worker.store.trip(arrows, worker.clock.stamp())
             except ServerError:
+                if is_overdue and self.at_stop:
+                    self.at_stop()
                 with worker.lock:
                     if worker.state.claim == state.claim and not worker.state.held:
                         worker.state = worker.state._replace(held=state.held)
