@@ -1,5 +1,5 @@
 -- see       how much is where, at one moment (reads only)
--- keys      QUEUES QUEUE READY PAUSED DELAYED LEASED LEASES FAILED WORKERS ABOUT STATS
+-- keys      QUEUES QUEUE PAUSED DELAYED LEASED LEASES FAILED WORKERS ABOUT STATS
 -- args      now
 -- returns   now, leased, claims overdue, delayed, next due, overdue, failed, then counted lists: queues (name, length, next id, paused), workers (name, seconds silent, about), statistics (name, count)
 
