@@ -55,7 +55,6 @@ RENEW_EVERY_SECONDS = LEASE_SECONDS / 4  # two renewals may be lost before the l
 LEAST_LEASE_SECONDS = 1.0
 """No job is started with less lease than this."""
 SHUTDOWN_TIMEOUT_SECONDS = 8.0  # a container is killed after 10
-GIVE_UP_SECONDS = 1.0  # after that time, for killing a child and telling the server
 
 BATCH_LIMIT = 32
 BATCH_SECONDS = 0.010
@@ -153,14 +152,9 @@ class Worker:
         self.asked_to_stop_at = stop_at if self.asked_to_stop_at is None else min(stop_at, self.asked_to_stop_at)
 
     def is_finished(self) -> bool:
-        """Whether it was told to stop and has nothing left in hand, or nobody to give it back to.
-
-        When the server cannot be told in time, the leases run out by themselves.
-        """
+        """Whether it was told to stop and has nothing left in hand."""
         state = self.state
-        if state.stop_at is None:
-            return False
-        return not (state.claim or state.ended) or self.clock.elapsed() >= state.stop_at + GIVE_UP_SECONDS
+        return state.stop_at is not None and not (state.claim or state.ended)
 
     def bell(self) -> str | None:
         """Only an idle worker listens."""
