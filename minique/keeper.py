@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from minique.errors import ServerError
 from minique.store import Arrow, Beat, Release, Renew
 from minique.worker import BATCH_SECONDS, Worker
 
@@ -32,9 +31,12 @@ class Keeper:
             if state.running is None:
                 return BATCH_SECONDS
             if state.held and now >= state.started_at + BATCH_SECONDS:
-                # Taken from the worker's hand first: were it the other way round, both could have them.
-                arrows.append(Release(state.claim, [job.id for job in state.held]))
-                worker.state = state._replace(held=())
+                # Taken from the worker's hand first, and for good: should the answer be lost, they are perhaps
+                # another's already. The worker repeats what it finds in `ended`, if this trip is lost.
+                back = Release(state.claim, tuple(job.id for job in state.held))
+                state = worker.state = state._replace(held=(), ended=(*state.ended, back))
+            releases = [arrow for arrow in state.ended if isinstance(arrow, Release)]
+            arrows += releases
             renews = now >= state.renew_at
             if renews:
                 # A sign of life too: the worker's own tick does not come round while a job runs in it.
@@ -47,16 +49,13 @@ class Keeper:
         if arrows:
             try:
                 answers = worker.store.trip(arrows, worker.clock.stamp())
-            except ServerError:
+            finally:
+                # Also when the server is gone: its lease will give the job back.
                 if is_overdue and self.at_stop:
                     self.at_stop()
-                with worker.lock:
-                    if worker.state.claim == state.claim and not worker.state.held:
-                        worker.state = worker.state._replace(held=state.held)
-                raise
-            if is_overdue and self.at_stop:
-                self.at_stop()
             with worker.lock:
+                now_ended = tuple(arrow for arrow in worker.state.ended if arrow not in releases)
+                worker.state = worker.state._replace(ended=now_ended)
                 if renews and worker.state.claim == state.claim:
                     worker.state = worker.state._replace(
                         renew_at=now + worker.settings.lease / 4,
