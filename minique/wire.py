@@ -9,6 +9,7 @@ every arrow is.
 from __future__ import annotations
 
 import os
+import re
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
@@ -26,7 +27,12 @@ SOCKET_TIMEOUT_SECONDS = 5.0
 CONNECT_TIMEOUT_SECONDS = 5.0
 
 # Replies that say "not now" rather than "never": the server is loading, a replica, full, or cannot write its disk.
-_PASSING = ("LOADING", "READONLY", "OOM", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY ")
+# For some of them the client library has classes, and takes the word away from the text.
+_PASSING = (
+    redis.exceptions.BusyLoadingError, redis.exceptions.ReadOnlyError, redis.exceptions.OutOfMemoryError,
+    redis.exceptions.MasterDownError, redis.exceptions.ClusterDownError, redis.exceptions.TryAgainError,
+)  # fmt: skip
+_PASSING_WORDS = ("MISCONF", "NOREPLICAS", "BUSY ")
 
 
 class Server:
@@ -81,7 +87,9 @@ class Server:
             raise
         self.give_back(connection)
         for reply in replies:
-            if isinstance(reply, redis.RedisError) and str(reply).startswith(_PASSING):
+            if isinstance(reply, redis.RedisError) and (
+                isinstance(reply, _PASSING) or str(reply).startswith(_PASSING_WORDS)
+            ):
                 raise self.unreachable(reply) from reply
         return replies
 
@@ -175,6 +183,7 @@ def is_missing_script(reply: Any) -> bool:
 
 def without_password(url: str) -> str:
     """The address as it may be shown: redis://user:***@host."""
+    url = re.sub(r"(?<=password=)[^&]*", "***", url)  # among the options after the question mark
     head, at, tail = url.rpartition("@")
     if not at:
         return url
