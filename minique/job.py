@@ -217,12 +217,12 @@ class Job:
         return cls.job_class.using(**changes)
 
     @classmethod
-    def enqueue(cls, *args: Any, **kwargs: Any) -> Handle[Any]:
+    def enqueue(cls, /, *args: Any, **kwargs: Any) -> Handle[Any]:
         """Enqueue by the default client; see `Client.enqueue`."""
         return _client().enqueue(cls, *args, **kwargs)
 
 
-def _perform(cls: type[Job], context: Context, *args: Any, **kwargs: Any) -> Any:
+def _perform(cls: type[Job], context: Context, /, *args: Any, **kwargs: Any) -> Any:
     one = cls()
     one.id, one.attempt = context.id, context.attempt
     return one.perform(*args, **kwargs)  # type: ignore[attr-defined]
@@ -239,7 +239,7 @@ class JobFunction(Generic[P, R]):
         self.__module__ = function.__module__
         self.__wrapped__ = function
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.function(*args, **kwargs)
 
     def __repr__(self) -> str:
@@ -249,18 +249,20 @@ class JobFunction(Generic[P, R]):
         """This job class with other options for single jobs."""
         return self.job_class.using(**changes)
 
-    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
+    def enqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
         """Enqueue by the default client; see `Client.enqueue`."""
         return _client().enqueue(self, *args, **kwargs)
 
-    def enqueue_in(self, delay: timedelta | float, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
+    def enqueue_in(self, delay: timedelta | float, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
         return _client().enqueue_in(delay, self, *args, **kwargs)
 
-    def enqueue_at(self, when: datetime | float, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
+    def enqueue_at(self, when: datetime | float, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
         return _client().enqueue_at(when, self, *args, **kwargs)
 
 
 def job(
+    function: None = None,
+    /,
     *,
     name: str = "",
     queue: str = "default",
@@ -275,7 +277,7 @@ def job(
     timeout and result_lifetime are in seconds. Raises UsageError for options that make no sense, and for a function
     without a name of its own (a lambda) or one that another function has taken.
     """
-    if callable(name):
+    if function is not None:
         raise UsageError("write @job() with parentheses; options go inside: @job(queue='mail')")
 
     def decorate(function: Callable[P, R]) -> JobFunction[P, R]:
@@ -300,7 +302,7 @@ def job(
     return decorate
 
 
-def _call(function: Callable[..., Any], context: Context, *args: Any, **kwargs: Any) -> Any:
+def _call(function: Callable[..., Any], context: Context, /, *args: Any, **kwargs: Any) -> Any:
     return function(*args, **kwargs)
 
 
