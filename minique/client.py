@@ -10,7 +10,6 @@ A client may be used from several threads, and on either side of a fork.
 from __future__ import annotations
 
 import json
-import math
 import random
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
@@ -19,7 +18,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from minique.clock import Clock, SystemClock
 from minique.errors import JobFailed, JobGone, NotDone, Unreachable, UsageError
-from minique.job import Enqueueable, Job, JobClass, JobFunction, job_class_of, make_id
+from minique.job import Enqueueable, Job, JobClass, JobFunction, is_number, job_class_of, make_id
 from minique.keys import SUFFIXES
 from minique.loop import hear
 from minique.store import Look, Overview, Record, Store
@@ -49,10 +48,10 @@ class Client:
     # Producing.
 
     @overload
-    def enqueue(self, kind: JobFunction[P, R], *args: P.args, **kwargs: P.kwargs) -> Handle[R]: ...
+    def enqueue(self, kind: JobFunction[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]: ...
     @overload
-    def enqueue(self, kind: type[Job] | JobClass, *args: Any, **kwargs: Any) -> Handle[Any]: ...
-    def enqueue(self, kind: Enqueueable, *args: Any, **kwargs: Any) -> Handle[Any]:
+    def enqueue(self, kind: type[Job] | JobClass, /, *args: Any, **kwargs: Any) -> Handle[Any]: ...
+    def enqueue(self, kind: Enqueueable, /, *args: Any, **kwargs: Any) -> Handle[Any]:
         """Store a job at the end of its queue; it is stored when this returns.
 
         Raises WrongArguments, NotSerialisable or TooLarge before anything was sent, and Unreachable when no answer
@@ -66,28 +65,28 @@ class Client:
 
     @overload
     def enqueue_in(
-        self, delay: timedelta | float, kind: JobFunction[P, R], *args: P.args, **kwargs: P.kwargs
+        self, delay: timedelta | float, kind: JobFunction[P, R], /, *args: P.args, **kwargs: P.kwargs
     ) -> Handle[R]: ...
     @overload
     def enqueue_in(
-        self, delay: timedelta | float, kind: type[Job] | JobClass, *args: Any, **kwargs: Any
+        self, delay: timedelta | float, kind: type[Job] | JobClass, /, *args: Any, **kwargs: Any
     ) -> Handle[Any]: ...
-    def enqueue_in(self, delay: timedelta | float, kind: Enqueueable, *args: Any, **kwargs: Any) -> Handle[Any]:
+    def enqueue_in(self, delay: timedelta | float, kind: Enqueueable, /, *args: Any, **kwargs: Any) -> Handle[Any]:
         """Store a job to be queued after a delay, a timedelta or seconds, counted by the server's clock."""
         seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
-        if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or not math.isfinite(seconds):
+        if not is_number(seconds):
             raise UsageError(f"a delay of {delay!r}: pass a timedelta or a number of seconds")
         return self._delay(f"+{max(0.0, seconds):.6f}", kind, args, kwargs)
 
     @overload
     def enqueue_at(
-        self, when: datetime | float, kind: JobFunction[P, R], *args: P.args, **kwargs: P.kwargs
+        self, when: datetime | float, kind: JobFunction[P, R], /, *args: P.args, **kwargs: P.kwargs
     ) -> Handle[R]: ...
     @overload
     def enqueue_at(
-        self, when: datetime | float, kind: type[Job] | JobClass, *args: Any, **kwargs: Any
+        self, when: datetime | float, kind: type[Job] | JobClass, /, *args: Any, **kwargs: Any
     ) -> Handle[Any]: ...
-    def enqueue_at(self, when: datetime | float, kind: Enqueueable, *args: Any, **kwargs: Any) -> Handle[Any]:
+    def enqueue_at(self, when: datetime | float, kind: Enqueueable, /, *args: Any, **kwargs: Any) -> Handle[Any]:
         """Store a job to be queued at a time: a datetime with its zone, or epoch seconds. A past time means now."""
         if isinstance(when, datetime):
             if when.tzinfo is None or when.utcoffset() is None:
@@ -96,7 +95,7 @@ class Client:
                     "zone, or datetime(…, tzinfo=ZoneInfo('Europe/Berlin'))"
                 )
             when = when.timestamp()
-        if not isinstance(when, (int, float)) or isinstance(when, bool) or not math.isfinite(when):
+        if not is_number(when):
             raise UsageError(f"a time of {when!r}: pass a datetime with a zone, or epoch seconds")
         return self._delay(f"{max(0.0, when):.6f}", kind, args, kwargs)
 
@@ -253,32 +252,34 @@ class Handle(Generic[R]):
         result has been forgotten.
         """
         client = self._client
-        ends_at = None if timeout is None else client.clock.elapsed() + timeout
+        began_at = client.clock.elapsed()
+        waited = 0.0  # counted too, since a clock that is turned by hand stands still meanwhile
         waiter = client.new_id()
         while True:
             state = client.store.watch(client.clock.stamp(), self.id, waiter)
             if state not in ("queued", "delayed", "leased"):
-                return self._over()
-            left = (
-                _LOOK_AGAIN_SECONDS if ends_at is None else min(_LOOK_AGAIN_SECONDS, ends_at - client.clock.elapsed())
-            )
-            if left <= 0:
-                raise NotDone(f"job {self.id} is {state}, and the {timeout:g} s given have passed; it goes on")
-            hear(client.store.listen(SUFFIXES["ANSWER"] + waiter, left), left)
+                record = self.record()
+                if record.state in ("queued", "delayed", "leased"):
+                    continue  # requeued since
+                return cast(R, _result_of(self.id, record))
+            left = _LOOK_AGAIN_SECONDS
+            if timeout is not None:
+                left = min(left, timeout - max(waited, client.clock.elapsed() - began_at))
+                if left <= 0:
+                    raise NotDone(f"job {self.id} is {state}, and the {timeout:g} s given have passed; it goes on")
+            if not hear(client.store.listen(SUFFIXES["ANSWER"] + waiter, left), left):
+                waited += left
 
-    def _over(self) -> R:
-        record = self.record()
-        if record.state == "done":
-            return cast(R, json.loads(record.body))
-        if record.state == "failed":
-            failure = read_failure(record.failure)
-            raise JobFailed(
-                f"job {self.id} failed: {failure['error']}: {failure['message']}", str(failure.get("traceback", ""))
-            )
-        if record.state == "gone":
-            why = {"cancel": "it was cancelled", "discard": "it was discarded"}
-            raise JobGone(f"job {self.id} is gone: {why.get(record.body, 'unknown here, or its result was forgotten')}")
-        return self.result(0)  # requeued since
+
+def _result_of(id: str, record: Record) -> Any:
+    """What there is to return of a job that is over, or why there is nothing."""
+    if record.state == "done":
+        return json.loads(record.body)
+    if record.state == "failed":
+        failure = read_failure(record.failure)
+        raise JobFailed(f"job {id} failed: {failure['error']}: {failure['message']}", str(failure.get("traceback", "")))
+    why = {"cancel": "it was cancelled", "discard": "it was discarded"}
+    raise JobGone(f"job {id} is gone: {why.get(record.body, 'unknown here, or its result was forgotten')}")
 
 
 def read_failure(text: str) -> dict[str, Any]:

@@ -88,11 +88,11 @@ class JobClass:
         check_queue_name(self.queue)
         if isinstance(self.retries, bool) or not isinstance(self.retries, int) or self.retries < 0:
             raise UsageError(f"{where}: retries is {self.retries!r}; pass a whole number, 0 or more")
-        if self.timeout is not None and not (_is_number(self.timeout) and self.timeout > 0):
+        if self.timeout is not None and not (is_number(self.timeout) and self.timeout > 0):
             raise UsageError(f"{where}: timeout is {self.timeout!r}; pass seconds above 0, or None")
         if not isinstance(self.backoff, Backoff):
             raise UsageError(f"{where}: backoff is {self.backoff!r}; pass a minique.Backoff(…)")
-        if not _is_number(self.result_lifetime) or self.result_lifetime < NONE_LIFETIME_SECONDS:
+        if not is_number(self.result_lifetime) or self.result_lifetime < NONE_LIFETIME_SECONDS:
             raise UsageError(
                 f"{where}: result_lifetime is {self.result_lifetime!r}; pass {NONE_LIFETIME_SECONDS} seconds or more"
             )
@@ -507,7 +507,8 @@ def _quick_check(signature: inspect.Signature) -> Callable[..., None]:
     return made
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
+    """Whether this is a number that a float can hold; True and False are none."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     try:
