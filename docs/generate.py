@@ -166,7 +166,7 @@ def arrow(name: str) -> str:
     rows = [
         ("arrow", first.rstrip(".")),
         ("method", f"`Store.{name}`, with {arguments}"),
-        ("answer", answers.rstrip(".")),
+        ("answer", _capital(answers.removeprefix("Answers ").rstrip("."))),
         ("script", f"`minique/scripts/{name}.lua`: {script.summary}"),
         ("the script returns", script.returns),
         ("contract", f"`tests/test_store_contract.py`, `Test{kind.__name__}`"),
@@ -266,7 +266,7 @@ def _option(action: argparse.Action) -> str:
 
 
 def _help(action: argparse.Action) -> str:
-    return (action.help or "").replace("%(default)s", str(action.default)).replace("%(default)g", f"{action.default}")
+    return (action.help or "") % {"default": action.default}
 
 
 def exit_codes() -> str:
@@ -333,7 +333,10 @@ def _with_separators(signature: inspect.Signature) -> list[object]:
         before = parameters[position - 1].kind if position else None
         if before is parameter.POSITIONAL_ONLY and parameter.kind is not parameter.POSITIONAL_ONLY:
             parts.append("/")
-        if parameter.kind is parameter.KEYWORD_ONLY and before not in (parameter.KEYWORD_ONLY, parameter.VAR_POSITIONAL):
+        if parameter.kind is parameter.KEYWORD_ONLY and before not in (
+            parameter.KEYWORD_ONLY,
+            parameter.VAR_POSITIONAL,
+        ):
             parts.append("*")
         parts.append(parameter)
     return parts
@@ -386,5 +389,3 @@ def main() -> int:
 
 if __name__ == "__main__":
     sys.exit(main())
-
-

@@ -204,7 +204,9 @@ def test_examples_run(page, folder, monkeypatch):
             elif block.kind == "console" and page.is_relative_to(generate.DOCS):
                 for command, expected in commands(block.text):
                     answer = shell.run(command)
-                    assert matches(expected, answer), f"$ {command}\nanswered {answer!r}, and the page says {expected!r}"
+                    assert matches(expected, answer), (
+                        f"$ {command}\nanswered {answer!r}, and the page says {expected!r}"
+                    )
             elif block.kind == "hint":
                 shell.run(block.text)
 
@@ -252,7 +254,9 @@ def matches(expected: str, found: str) -> bool:
 class Shell:
     """One shell for a page, so that variables and background processes last."""
 
-    _LOOP = 'while IFS= read -r -u 3 line; do eval "$line" </dev/null; echo; echo "== end ==" ; done 3<&0 2>&1 </dev/null'
+    _LOOP = (
+        'while IFS= read -r -u 3 line; do eval "$line" </dev/null; echo; echo "== end ==" ; done 3<&0 2>&1 </dev/null'
+    )
 
     def __init__(self, folder: Path) -> None:
         programs = folder.parent / f"{folder.name}-bin"
@@ -321,3 +325,111 @@ def fresh_registry(folder: Path) -> Iterator[None]:
         for name, module in list(sys.modules.items()):
             if str(getattr(module, "__file__", None) or "").startswith(str(folder)):
                 del sys.modules[name]
+
+
+# What reference/signals.md says.
+
+JOBS = """
+import pathlib, time
+from minique import job
+
+@job()
+def work(name: str) -> str:
+    pathlib.Path(f"{name}.began").touch()
+    while not pathlib.Path(f"{name}.may-end").exists():
+        time.sleep(0.005)
+    return "worked"
+"""
+
+
+class Running:
+    """A real worker that is in the middle of a job."""
+
+    def __init__(self, folder: Path, url: str, *options: str) -> None:
+        self.mq = minique.connect(url, namespace=folder.name)
+        (folder / "jobs.py").write_text(JOBS)
+        command = [sys.executable, "-m", "minique"]
+        where = ["--url", url, "--namespace", folder.name, "--import", "jobs"]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        words = [*command, "enqueue", *where, "work", "one"]
+        said = subprocess.run(words, cwd=folder, env=environment, check=True, capture_output=True, text=True)
+        self.handle = self.mq.job(said.stdout.strip())
+        words = [*command, "worker", *where, "--quiet", *options]
+        self.process = subprocess.Popen(words, cwd=folder, env=environment)
+        until((folder / "one.began").exists)
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        store = self.mq.store
+        assert isinstance(store, RedisStore)
+        store.server.call_one("FLUSHALL")
+        self.mq.close()
+
+
+@pytest.fixture
+def start(folder, valkey) -> Iterator[Any]:
+    started: list[Running] = []
+
+    def one(*options: str) -> Running:
+        started.append(Running(folder, valkey.url, *options))
+        return started[-1]
+
+    yield one
+    for running in started:
+        running.end()
+
+
+in_both_modes = pytest.mark.parametrize("mode", ["fork", "inline"])
+
+
+@in_both_modes
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["TERM", "INT"])
+def test_a_worker_that_is_told_to_stop_finishes_its_job(start, folder, mode, number):
+    running = start("--mode", mode)
+    running.process.send_signal(number)
+    (folder / "one.may-end").touch()
+    assert running.process.wait(20) == 0
+    assert running.handle.result(timeout=0) == "worked"
+
+
+@in_both_modes
+def test_a_job_that_takes_longer_is_given_back_without_cost(start, mode):
+    running = start("--mode", mode, "--shutdown-timeout", "0.2")
+    running.process.send_signal(signal.SIGTERM)
+    assert running.process.wait(20) == 0
+    record = running.handle.record()
+    assert (record.state, record.failures, record.deaths) == ("queued", 0, 0)
+
+
+@in_both_modes
+def test_a_second_signal_ends_the_worker_at_once(start, mode):
+    running = start("--mode", mode, "--shutdown-timeout", "3600")
+    running.process.send_signal(signal.SIGTERM)
+    # Two signals that come together may be seen as one, so the second is repeated.
+    until(lambda: running.process.send_signal(signal.SIGTERM) or running.process.poll() is not None)
+    assert running.process.returncode == 0
+    record = running.handle.record()
+    assert (record.state, record.failures, record.deaths) == ("queued", 0, 0)
+
+
+# What explanation/what-can-go-wrong.md says of full memory.
+
+
+def test_when_memory_is_full_producers_are_told_and_nothing_is_half_written(real_store):
+    mq = minique.Client(real_store)
+    server = real_store.server
+    kept = mq.enqueue(_nothing)
+    before = contents(real_store)
+    server.call([("CONFIG", "SET", "maxmemory-policy", "noeviction"), ("CONFIG", "SET", "maxmemory", "1000")])
+    try:
+        with pytest.raises(minique.Unreachable, match="maxmemory"):
+            mq.enqueue(_nothing)
+    finally:
+        server.call([("CONFIG", "SET", "maxmemory", "0")])
+    assert contents(real_store) == before
+    assert kept.state() == "queued"
+
+
+@minique.job(registry=minique.Registry())
+def _nothing() -> None: ...
