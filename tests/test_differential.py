@@ -11,7 +11,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import pytest
 from hypothesis import given, settings
@@ -63,7 +63,13 @@ LIMITS = (0, 1, 2, 3, 100)
 PAGES = ("delayed", "failed", "queue:mail")
 
 
-def draw(pick: Pick[Any]) -> Arrow:
+class Take(NamedTuple):
+    """What a listener does that hears its bell: the token is gone."""
+
+    bell: str
+
+
+def draw(pick: Pick[Any]) -> Arrow | Take:
     """Any arrow; the ordinary ones more often."""
     kind = pick(KINDS)
     return ARROWS[kind](pick)
@@ -73,14 +79,15 @@ def some(pick: Pick[Any], of: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(pick(of) for _ in range(pick((1, 1, 2, 3)))))
 
 
-ARROWS: dict[str, Callable[[Pick[Any]], Arrow]] = {
+ARROWS: dict[str, Callable[[Pick[Any]], Arrow | Take]] = {
+    "take": lambda pick: Take(pick(("@delayed", *SUBSCRIPTIONS))),
     "enqueue": lambda pick: Enqueue(pick(QUEUES), [(id, f"body {id}") for id in some(pick, IDS)]),
     "delay": lambda pick: Delay(pick(QUEUES), pick(IDS), "body", pick(DUES)),
     "promote": lambda pick: Promote(pick(LIMITS)),
     "claim": lambda pick: Claim(pick(CLAIMS), pick(SUBSCRIPTIONS), pick(LIMITS), pick((10.0, 10.0, 0.1, 60.0))),
     "renew": lambda pick: Renew(pick(CLAIMS), pick((10.0, 0.1))),
     "complete": lambda pick: Complete(
-        pick(CLAIMS), [Finished(id, "1", pick((1, 10, 10)), pick((True, True, False))) for id in some(pick, IDS)]
+        pick(CLAIMS), [Finished(id, "1", pick((2, 10, 10)), pick((True, True, False))) for id in some(pick, IDS)]
     ),
     "retry": lambda pick: Retry(pick(CLAIMS), pick(IDS), pick(SECONDS), '{"e":1}'),
     "fail": lambda pick: Fail(pick(CLAIMS), pick(IDS), '{"e":2}'),
@@ -101,7 +108,7 @@ ARROWS: dict[str, Callable[[Pick[Any]], Arrow]] = {
 }
 # What is refused most of the time is tried more often.
 OFTEN = {"claim": 8, "complete": 8, "enqueue": 6, "retry": 5, "promote": 3, "forget": 3}
-OFTEN |= dict.fromkeys(("fail", "requeue", "reap"), 2)
+OFTEN |= dict.fromkeys(("fail", "requeue", "reap", "take"), 2)
 KINDS = (*ARROWS, *(kind for kind, times in OFTEN.items() for _ in range(times - 1)))
 
 _namespaces = count(1)
@@ -114,11 +121,24 @@ class Pair:
         self.model = MemoryStore()
         self.server = RedisStore(Server(url), f"pair-{next(_namespaces)}")
 
-    def step(self, arrows: list[Arrow], moment: float, compare_contents: bool = True) -> None:
-        expected = self.model.trip(arrows, at(moment))
-        assert self.server.trip(arrows, at(moment)) == expected, arrows
+    def step(self, arrows: list[Arrow | Take], moment: float, compare_contents: bool = True) -> None:
+        takes = [arrow for arrow in arrows if isinstance(arrow, Take)]
+        others = [arrow for arrow in arrows if not isinstance(arrow, Take)]
+        expected = self.model.trip(others, at(moment))
+        assert self.server.trip(others, at(moment)) == expected, others
+        for take in takes:
+            self.take(take.bell)
         if compare_contents:
             self.compare()
+
+    def take(self, bell: str) -> None:
+        def nobody() -> None: ...
+
+        was_there = self.model.attend(bell, nobody)
+        if not was_there:
+            self.model.leave(bell, nobody)
+        token = self.server.server.call_one("LPOP", f"{self.server.prefix}bell:{bell}")
+        assert (token is not None) == was_there, bell
 
     def compare(self) -> None:
         assert contents(self.server) == contents(self.model)
@@ -137,7 +157,7 @@ def url(request: pytest.FixtureRequest) -> str:
 
 
 @st.composite
-def trips(draw_from: st.DrawFn) -> tuple[list[Arrow], float]:
+def trips(draw_from: st.DrawFn) -> tuple[list[Arrow | Take], float]:
     def pick(options: Sequence[Any]) -> Any:
         return draw_from(st.sampled_from(options))
 
