@@ -24,7 +24,8 @@ def info(client: Client) -> Row:
     workers = []
     for worker in seen.workers:
         about = _object(worker.about)
-        workers.append({"worker": worker.name, "silent_seconds": round(worker.silent_seconds, 1), **about})
+        known = {"worker": worker.name, "silent_seconds": round(worker.silent_seconds, 1)}
+        workers.append({**known, **about, **known})  # what it says of itself cannot overwrite what is known
     found: Row = {
         "queued": sum(queue.length for queue in seen.queues),
         "leased": seen.leased,
@@ -44,7 +45,7 @@ def info(client: Client) -> Row:
 def _remarks(found: Row) -> list[str]:
     """What a person would want to be told without having asked."""
     remarks = []
-    kinds = {worker.get("kind") for worker in found["workers"] if worker["silent_seconds"] < 60}
+    kinds = [worker.get("kind") for worker in found["workers"] if worker["silent_seconds"] < 60]
     if found["delayed_overdue"] and "scheduler" not in kinds:
         remarks.append(
             f"{found['delayed_overdue']} delayed jobs are overdue and no scheduler is heard: minique scheduler"
@@ -85,7 +86,10 @@ def describe(id: str, record: Record) -> Row:
         except Unreadable as error:
             row |= {"job": None, "unreadable": str(error), "record": record.record}
     if record.state == "done":
-        row["result"] = json.loads(record.body)
+        try:
+            row["result"] = json.loads(record.body)
+        except ValueError:
+            row["result"] = record.body  # somebody else wrote it
     if record.state == "gone":
         row["why"] = record.body
     if record.at is not None:
