@@ -38,7 +38,9 @@ def open_store(url: str | None = None, namespace: str | None = None, clock: Cloc
     """The store behind `connect`."""
     url = url or os.environ.get("MINIQUE_REDIS_URL") or os.environ.get("REDIS_URL") or DEFAULT_URL
     namespace = namespace or os.environ.get("MINIQUE_NAMESPACE") or DEFAULT_NAMESPACE
-    scheme, _, rest = url.partition("://")
+    scheme, slashes, rest = url.partition("://")
+    if not slashes:
+        scheme = ""
     if scheme == "memory":
         return MemoryStore(clock)
     if scheme == "embedded":

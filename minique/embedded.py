@@ -29,11 +29,12 @@ def start(folder: str) -> Server:
     path = Path(folder).expanduser().resolve()
     try:
         path.mkdir(parents=True, exist_ok=True)
+        lock_file = open(path / "starting.lock", "w")  # noqa: SIM115  (closed below)
     except OSError as error:
         raise UsageError(f"the folder {path} for the embedded server cannot be used: {error}") from None
     socket = _socket_of(path)
     server = Server(f"unix://{socket}")
-    with _lock, open(path / "starting.lock", "w") as lock:
+    with _lock, lock_file as lock:
         # Two processes that start together must not start two servers on the same data.
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not _answers(server):
