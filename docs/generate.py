@@ -222,8 +222,8 @@ def table_of_constants() -> str:
     lines.append(f"| `retries` | {job_class['retries']} | each job class | how often a failed attempt is repeated |")
     backoff = minique.Backoff()
     lines.append(
-        f"| `backoff` | {backoff.first_seconds:g} s × {backoff.factor:g}ⁿ, at most {backoff.cap_seconds:,g} s | each job "
-        "class | the longest wait before the next try; how long it really is, chance decides |"
+        f"| `backoff` | {backoff.first_seconds:g} s, then {backoff.factor:g} times as long with each failure, at most "
+        f"{backoff.cap_seconds:,g} s | each job class | the longest wait before the next try; chance decides how long |"
     )
     return "\n".join(lines)
 
