@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -20,27 +22,52 @@ class NotHere(Exception):
 class RealServer:
     def __init__(self, name: str, binary: str) -> None:
         self.name = name
+        self._ours: int | None = None
         # A unix socket needs a short path and no free port.
         self.folder = Path(tempfile.mkdtemp(prefix="mq-"))
         self.socket = self.folder / "socket"
         self.url = f"unix://{self.socket}"
-        options = {"port": "0", "unixsocket": str(self.socket), "dir": str(self.folder), "save": "", "appendonly": "no"}
+        options = {
+            "port": "0",
+            "unixsocket": str(self.socket),
+            "dir": str(self.folder),
+            "save": "",
+            "appendonly": "no",
+            # No child of the tests' own process, which some tests look through for theirs.
+            "daemonize": "yes",
+            "pidfile": str(self.folder / "pid"),
+        }
         words = [word for name, value in options.items() for word in (f"--{name}", value)]
-        self._process = subprocess.Popen([binary, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
+            subprocess.run([binary, *words], check=True, capture_output=True, timeout=START_SECONDS)
             until(self._answers, seconds=START_SECONDS)
+            self._leave_no_orphan()
         except BaseException:
             self.stop()
             raise
 
+    def _leave_no_orphan(self) -> None:
+        """When the tests are killed, their end of a pipe closes, and a shell on the other end kills the server."""
+        theirs, self._ours = os.pipe()
+        script = 'exec 3<&0 >/dev/null 2>&1; (read nothing <&3; kill -9 "$1"; rm -rf "$2") &'
+        pid = (self.folder / "pid").read_text().strip()
+        subprocess.run(
+            ["sh", "-c", script, "sh", pid, str(self.folder)], stdin=theirs, check=True, start_new_session=True
+        )
+        os.close(theirs)
+
     def stop(self) -> None:
-        self._process.kill()
-        self._process.wait()
+        """May be called again; a test that ends its server need not keep its fixture from doing so."""
+        pid_file = self.folder / "pid"
+        if self._ours is not None:
+            os.close(self._ours)
+            self._ours = None
+        elif pid_file.exists():
+            os.kill(int(pid_file.read_text()), signal.SIGKILL)
+        until(lambda: not self._answers())
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _answers(self) -> bool:
-        if self._process.poll() is not None:
-            raise RuntimeError(f"{self.name} ended at once, with code {self._process.returncode}")
         with socket.socket(socket.AF_UNIX) as line:
             try:
                 line.connect(str(self.socket))
