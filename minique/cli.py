@@ -211,11 +211,16 @@ def _job(options: argparse.Namespace) -> int:
         print(f"minique: no job {status.escape(options.id)} is known: it never was, or was forgotten", file=sys.stderr)
         return FAILED
     if options.cancel:
-        if not client.job(options.id).cancel():
-            print(f"minique: job {options.id} is {row['state']}, and only queued or delayed ones can be cancelled")
-            return FAILED
-        print(f"cancelled {options.id}")
-        return FINE
+        if client.job(options.id).cancel():
+            return _show(options, {"id": options.id, "cancelled": True}, f"cancelled {status.escape(options.id)}")
+        state = client.job(options.id).state()
+        if options.json:
+            _show(options, {"id": options.id, "cancelled": False, "state": state}, "")
+        print(
+            f"minique: job {status.escape(options.id)} is {state}, and only queued or delayed ones can be cancelled",
+            file=sys.stderr,
+        )
+        return FAILED
     return _show(options, row, status.job_text(row))
 
 
@@ -317,7 +322,8 @@ def _import(names: Sequence[str]) -> None:
             raise UsageError(f"importing {name!r} failed: {error}") from error
         except UsageError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
+            # A module that is a program may well end itself when it is imported; without a word, nobody would know.
             raise UsageError(f"importing {name!r} failed:\n{traceback.format_exc()}") from error
 
 
@@ -363,7 +369,11 @@ def _parser() -> argparse.ArgumentParser:
     worker.add_argument("--burst", action="store_true", help="end when nothing is ready")
     worker.add_argument("--lease", type=_seconds, default=LEASE_SECONDS, metavar="SECONDS", help="default: %(default)g")
     worker.add_argument(
-        "--batch", type=int, default=BATCH_LIMIT, metavar="N", help="most jobs per claim in-line; default: %(default)s"
+        "--batch",
+        type=_count,
+        default=BATCH_LIMIT,
+        metavar="N",
+        help="most jobs per claim in-line; default: %(default)s",
     )
     worker.add_argument(
         "--shutdown-timeout", type=_seconds, default=SHUTDOWN_TIMEOUT_SECONDS, metavar="SECONDS",
@@ -422,21 +432,26 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r}: use seconds, 0 or more")
     return value
 
 
 def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r}: use a whole number, 1 or more")
-    return value
+    return int(text)
 
 
 def _moment(text: str) -> datetime:
     try:
-        return datetime.fromisoformat(text)
+        when = datetime.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r}: use 2030-01-31T08:00+01:00, or a Z for UTC") from None
+    if when.tzinfo is None:
+        raise argparse.ArgumentTypeError(f"{text!r} has no zone: add +01:00, or a Z for UTC")
+    return when
