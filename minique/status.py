@@ -137,9 +137,9 @@ def info_text(found: Row) -> str:
         else "no worker is heard",
     ]
     if found["since_the_beginning"]:
-        counts = ", ".join(f"{name} {count:,}" for name, count in found["since_the_beginning"].items())
+        counts = ", ".join(f"{escape(name)} {count:,}" for name, count in found["since_the_beginning"].items())
         parts.append(f"since the beginning: {counts}")
-    parts += [f"! {remark}" for remark in found["remarks"]]
+    parts += [f"! {escape(remark)}" for remark in found["remarks"]]
     return "\n\n".join(parts)
 
 
