@@ -131,7 +131,7 @@ class _Keeping:
     def __init__(self, client: Client, worker: Worker, events: Events) -> None:
         # By the time that a stop's timeout has passed, the job's claim was given back; nothing else ends a job in-line.
         keeper = Keeper(worker)
-        keeper.at_stop = lambda: os._exit(FINE)
+        keeper.at_stop = lambda: _leave_at_once(worker, events)
         self._ended = threading.Event()
         self._thread = threading.Thread(
             target=run,
@@ -167,6 +167,12 @@ def _on_signals(first: Callable[[], None], second: Callable[[], None]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, handle)
     return read
+
+
+def _leave_at_once(worker: Worker, events: Events) -> NoReturn:
+    _say_goodbye(worker.leave)
+    events.emit("worker_stopped", worker=worker.name)
+    os._exit(FINE)
 
 
 def _say_goodbye(leave: Callable[[], None]) -> None:

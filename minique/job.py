@@ -520,5 +520,5 @@ def is_number(value: object) -> bool:
 def _source_file(thing: Any) -> str:
     try:
         return inspect.getsourcefile(thing) or ""
-    except TypeError:
+    except (TypeError, OSError):  # typed into an interpreter, or made by a program
         return ""

@@ -22,7 +22,7 @@ _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 5.0
 
 class Part(Protocol):
     def tick(self) -> float:
-        """Do one bounded thing; return how many seconds to rest. Raises ServerError, having changed nothing."""
+        """Do one bounded thing; return how many seconds to rest. Raises ServerError; the next says it again."""
 
     def bell(self) -> str | None:
         """The bell that ends this rest early; None when no bell matters now."""

@@ -55,7 +55,10 @@ class RedisStore(store.Store):
 
     def _check_layout(self) -> None:
         key = self.prefix + keys.SUFFIXES["LAYOUT"]
-        _, found = map(checked, self.server.call([("SETNX", key, keys.LAYOUT), ("GET", key)]))
+        found = self.server.call_one("GET", key)
+        if found is None:
+            # Written only when it is not there, so that a server whose memory is full can still be looked at.
+            _, found = map(checked, self.server.call([("SETNX", key, keys.LAYOUT), ("GET", key)]))
         if found != keys.LAYOUT:
             raise LayoutMismatch(
                 f"the namespace {self.namespace!r} at {self.server} has key layout {found!r}, and this release reads "

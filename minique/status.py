@@ -12,8 +12,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from minique.client import Client, read_failure
+from minique.errors import BadName
 from minique.job import Unreadable, made_at, read_call
 from minique.store import Record
+from minique.subscription import Subscription
 
 Row = dict[str, Any]
 
@@ -50,12 +52,26 @@ def _remarks(found: Row) -> list[str]:
         remarks.append(
             f"{found['delayed_overdue']} delayed jobs are overdue and no scheduler is heard: minique scheduler"
         )
-    if found["queued"] and "worker" not in kinds:
+    heard = [worker for worker in found["workers"] if worker["silent_seconds"] < 60 and worker.get("kind") == "worker"]
+    if found["queued"] and not heard:
         remarks.append(f"{found['queued']} jobs are queued and no worker is heard: minique worker --import MODULE")
+    else:
+        remarks += [
+            f"queue {row['queue']} has {row['length']} jobs and no worker that is heard serves it"
+            for row in found["queues"]
+            if row["length"] and not any(_serves(worker, row["queue"]) for worker in heard)
+        ]
     remarks += [
         f"queue {row['queue']} is paused: minique resume {row['queue']}" for row in found["queues"] if row["paused"]
     ]
     return remarks
+
+
+def _serves(worker: Row, queue: str) -> bool:
+    try:
+        return Subscription.parse(str(worker.get("queues"))).serves(queue)
+    except BadName:
+        return False  # what a worker says of itself may be anybody's words
 
 
 def queues(client: Client) -> list[Row]:

@@ -55,6 +55,7 @@ RENEW_EVERY_SECONDS = LEASE_SECONDS / 4  # two renewals may be lost before the l
 LEAST_LEASE_SECONDS = 1.0
 """No job is started with less lease than this."""
 SHUTDOWN_TIMEOUT_SECONDS = 8.0  # a container is killed after 10
+RETRY_WHILE_STOPPING_SECONDS = 0.2  # a server that does not answer; the loop's own pauses grow too long for that
 
 BATCH_LIMIT = 32
 BATCH_SECONDS = 0.010
@@ -106,6 +107,8 @@ class State(NamedTuple):
     """When to reap and to give a sign of life."""
     limit: int = 1
     """Of the next claim."""
+    unanswered: bool = False
+    """Whether the latest claim was perhaps sent, and no answer came."""
     stop_at: float | None = None
     """Set once no more is to be claimed: when to kill what still runs."""
 
@@ -179,11 +182,10 @@ class Worker:
         try:
             self._trip(now)
         except ServerError:
-            stop_at = self.state.stop_at
-            if stop_at is not None and now >= stop_at and self.state.running is None:
-                # Nobody waits any longer for a server that does not answer. What it was not told, leases repair.
-                self._change(ended=(), held=(), claim="")
-            raise
+            if self.state.stop_at is None:
+                self._change(unanswered=self.state.unanswered or self.state.running is None)
+                raise
+            return self._stop_without_server(now)
         if self.state.held:
             self._start()
         elif self.state.running is None and self.state.stop_at is None:
@@ -194,14 +196,21 @@ class Worker:
         with self.lock:
             self.state = self.state._replace(**changes)
 
+    def _stop_without_server(self, now: float) -> float:
+        state = self.state
+        if state.stop_at is not None and now >= state.stop_at and state.running is None:
+            # Nobody waits any longer for a server that does not answer. What it was not told, leases repair.
+            self._change(ended=(), held=(), claim="", unanswered=False)
+        return RETRY_WHILE_STOPPING_SECONDS
+
     def _hear_of_stop(self) -> None:
         """Make the wish to stop part of the state."""
         state, stop_at = self.state, self.asked_to_stop_at
         if stop_at is None or stop_at == state.stop_at:
             return
         ended = state.ended
-        if state.stop_at is None:
-            # The next claim was perhaps asked for already, and the answer lost: its jobs would wait for the lease.
+        if state.stop_at is None and state.unanswered:
+            # What a claim without an answer may have taken would wait for the lease.
             ended = (*ended, Release(f"{self.name}:{state.number}"))
         self._change(stop_at=stop_at, ended=ended)
 
@@ -250,10 +259,10 @@ class Worker:
 
         answers = self.store.trip(arrows, self.clock.stamp())
         # From here on nothing can fail: had the trip failed, the state is as it was, and the next tick says it again.
-        self._tell_lost(state.ended, answers)
+        self._tell(state.ended, answers)
         answers = answers[len(state.ended) :]
         with self.lock:
-            changes: dict[str, Any] = {"ended": ()}
+            changes: dict[str, Any] = {"ended": (), "unanswered": False}
             if gives_back:
                 answers = answers[1:]
                 changes["held"] = ()
@@ -273,7 +282,7 @@ class Worker:
         if renews and not stands:
             # Its job may be another's by now, and what this child still does is of no use.
             assert state.running is not None
-            self._events.emit("lease_lost", job=state.running.id, worker=self.name)
+            self._lost(state.running.id)
             self._kill("lease lost")
 
     def _take(self, claim: str, claimed: Claimed, now: float, changes: dict[str, Any]) -> None:
@@ -394,8 +403,6 @@ class Worker:
                 ended = (*ended, arrow)
             left = state.claim if state.held or ended else ""
             self.state = state._replace(running=None, killed="", ended=ended, claim=left)
-        if self._events.each_job or not isinstance(arrow, Complete):
-            self._tell(job, arrow)
 
     def _failed(self, job: Leased, raised: Raised) -> Retry | Fail:
         job_class = self._job_class(job)
@@ -419,24 +426,28 @@ class Worker:
         running = self.state.running
         return json.dumps({**self.settings.about, "job": running.id if running else None})
 
-    def _tell(self, job: Leased, arrow: Arrow | None) -> None:
-        fields = {"job": job.id, "queue": job.queue, "attempt": job.attempt, "worker": self.name}
-        if isinstance(arrow, Complete):
-            self._events.emit("completed", **fields)
-        elif isinstance(arrow, Release):
-            self._events.emit("released", **fields)
-        elif isinstance(arrow, (Retry, Fail)):
-            failure = json.loads(arrow.failure)
-            fields |= {"error": failure["error"], "message": failure["message"]}
-            if isinstance(arrow, Retry):
-                fields["in_seconds"] = arrow.in_seconds
-            self._events.emit("retry" if isinstance(arrow, Retry) else "failed", **fields)
-
-    def _tell_lost(self, ended: Sequence[Arrow], answers: Sequence[Any]) -> None:
+    def _tell(self, ended: Sequence[Arrow], answers: Sequence[Any]) -> None:
+        """Say what became of what the server was told; a refusal is no error, but worth a line."""
         for arrow, answer in zip(ended, answers, strict=False):
             if isinstance(arrow, Complete):
-                lost = [job.id for job, counted in zip(arrow.jobs, answer, strict=True) if not counted]
-            else:
-                lost = [] if answer or isinstance(arrow, Release) else [arrow.id]  # type: ignore[union-attr]
-            for id in lost:
-                self._events.emit("lease_lost", job=id, worker=self.name)
+                for job, counted in zip(arrow.jobs, answer, strict=True):
+                    if not counted:
+                        self._lost(job.id)
+                    elif self._events.each_job:
+                        self._events.emit("completed", job=job.id, worker=self.name)
+            elif isinstance(arrow, Release):
+                for id in arrow.ids if answer else ():
+                    self._events.emit("released", job=id, worker=self.name)
+            elif isinstance(arrow, (Retry, Fail)):
+                if not answer:
+                    self._lost(arrow.id)
+                    continue
+                failure = json.loads(arrow.failure)
+                fields = {name: failure[name] for name in ("queue", "attempt", "worker", "error", "message")}
+                if isinstance(arrow, Retry):
+                    self._events.emit("retry", job=arrow.id, **fields, in_seconds=arrow.in_seconds)
+                else:
+                    self._events.emit("failed", job=arrow.id, **fields)
+
+    def _lost(self, id: str) -> None:
+        self._events.emit("lease_lost", job=id, worker=self.name)

@@ -102,8 +102,8 @@ class TestInfo:
 
 
 class TestRemarks:
-    def beat(self, mq, kind):
-        mq.store.beat(mq.clock.stamp(), f"a {kind}", "*", json.dumps({"kind": kind}))
+    def beat(self, mq, kind, queues="*"):
+        mq.store.beat(mq.clock.stamp(), f"a {kind}", "*", json.dumps({"kind": kind, "queues": queues}))
 
     def test_a_system_in_order_needs_none(self, mq):
         mq.enqueue(send, 1)
@@ -122,6 +122,14 @@ class TestRemarks:
         assert status.info(mq)["remarks"] == []
         clock.advance(60)  # silence
         assert status.info(mq)["remarks"] == [said]
+
+    @pytest.mark.parametrize("queues", ["low", "ma,*low", "*,!mail", "", "\x1b, ,"])
+    def test_a_queue_that_no_worker_serves(self, mq, queues):
+        mq.enqueue(send, 1)
+        self.beat(mq, "worker", queues)
+        assert status.info(mq)["remarks"] == ["queue mail has 1 jobs and no worker that is heard serves it"]
+        self.beat(mq, "worker", "low,ma*")
+        assert status.info(mq)["remarks"] == []
 
     def test_overdue_delayed_jobs_and_no_scheduler(self, mq, clock):
         mq.enqueue_in(5, send, 1)

@@ -91,14 +91,8 @@ while #taken < limit and not closed do
   visits[#visits + 1] = {queue = queue, passed = passed, length = redis.call('LLEN', QUEUE .. queue)}
 end
 
--- Then write.
-for _, visit in ipairs(visits) do
-  if visit.passed > 0 then redis.call('LPOP', QUEUE .. visit.queue, visit.passed) end
-  if visit.passed > 0 or visit.length == 0 then
-    redis.call('ZREM', READY, visit.queue)
-    if visit.passed < visit.length then make_ready(visit.queue) end
-  end
-end
+-- Then write. The lease first: a server whose memory is full refuses a script at its first write if that takes memory,
+-- and lets it run to the end otherwise. So what it cannot keep is never taken off a list.
 if #taken > 0 then
   local places, holders = {}, {}
   for i, job in ipairs(taken) do
@@ -108,6 +102,13 @@ if #taken > 0 then
   redis.call('ZADD', LEASES, deadline, claim)
   redis.call('HSET', CLAIM .. claim, unpack(places))
   redis.call('HSET', LEASED, unpack(holders))
+end
+for _, visit in ipairs(visits) do
+  if visit.passed > 0 then redis.call('LPOP', QUEUE .. visit.queue, visit.passed) end
+  if visit.passed > 0 or visit.length == 0 then
+    redis.call('ZREM', READY, visit.queue)
+    if visit.passed < visit.length then make_ready(visit.queue) end
+  end
 end
 if #visits > 0 and next_queue({}) then ring(subscription) end
 if #taken == 0 then return {} end

@@ -27,9 +27,11 @@ for i = 1, #triples, 3 do
   end
 end
 if #ids == 0 then return answers end
+-- Leaving comes first: the first write decides whether a server whose memory is full lets a script run, and work that
+-- was done must be told even then.
+leave(claim, ids)
 for i, id in ipairs(ids) do redis.call('SET', JOB .. id, records[i]) end
 for lifetime, some in pairs(by_lifetime) do remember(some, lifetime) end
-leave(claim, ids)
 if #went_back > 0 then forget_counts(went_back) end
 redis.call('HINCRBY', STATS, 'complete', #ids)
 tell_waiters(ids)

@@ -12,10 +12,8 @@ for _, job in ipairs(in_order(claim)) do
 end
 if #back == 0 then return 0 end
 local released = {}
-for i = #back, 1, -1 do
-  put(back[i].queue, {back[i].id}, 'LPUSH')
-  released[#released + 1] = back[i].id
-end
+for i, job in ipairs(back) do released[i] = job.id end
 leave(claim, released)
+for i = #back, 1, -1 do put(back[i].queue, {back[i].id}, 'LPUSH') end
 redis.call('HINCRBY', STATS, 'release', #released)
 return #released
