@@ -114,10 +114,12 @@ def breaks(story: list[Step], new_store: Callable[[], Any], world: type[World] =
 
 
 def test_a_plain_pop_loses_the_job_in_the_workers_hand_and_the_story_has_two_steps():
-    quiet = settings(database=None)
-    shortest = find(short_stories, lambda story: breaks(story, PlainPop, ForgivingWorld), settings=quiet)
-    assert [step.who for step in shortest] == ["producer", "worker 0"]
-    assert shortest[1].fault != "none"
+    sure = settings(database=None, derandomize=True, max_examples=2000)
+    shortest = find(short_stories, lambda story: breaks(story, PlainPop, ForgivingWorld), settings=sure)
+    producer, worker = shortest
+    assert (producer.who, producer.fault) == ("producer", "none")
+    assert worker.who.startswith("worker")
+    assert worker.fault != "none"
     with pytest.raises(Broken, match="lost"):
         tell(shortest, PlainPop(), ForgivingWorld)
 
