@@ -53,8 +53,8 @@ def _socket_of(path: Path) -> str:
 def _answers(server: Server) -> bool:
     try:
         return bool(server.call_one("PING") == "PONG")
-    except Unreachable:
-        return False
+    except Unreachable as error:
+        return "LOADING" in str(error)  # it runs, and reads its data
 
 
 def _start(path: Path, socket: str) -> None:

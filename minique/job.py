@@ -194,6 +194,8 @@ class Job:
             return  # a base for other job classes
         if inspect.isabstract(cls):
             return
+        if isinstance(inspect.getattr_static(cls, "perform"), (classmethod, staticmethod)):
+            raise UsageError(f"{cls.__qualname__}.perform: write a plain method; each run gets an object of its own")
         parameters = list(inspect.signature(perform).parameters.values())
         if not parameters:
             raise UsageError(f"{cls.__qualname__}.perform takes no self: write def perform(self, …)")

@@ -34,6 +34,7 @@ LIMITS = {
     "ANSWER_LIFETIME_SECONDS": 60,
     "SILENCE_SECONDS": 3600,
     "GHOSTS_AT_ONCE": 1000,
+    "PROMOTE_LIMIT": 1000,
 }
 
 # A record of a live job is QUEUE, newline, body. Names of queues never begin with "!", so these cannot be mistaken.

@@ -42,10 +42,11 @@ def run(
     pause_seconds = 0.0
     while not stopping():
         try:
-            wait(part.tick(), part.bell())
+            rest = part.tick()
             if pause_seconds:
                 pause_seconds = 0.0
                 events.emit("reachable")
+            wait(rest, part.bell())
         except ServerError as error:
             if not pause_seconds:
                 events.emit("unreachable", error=error)

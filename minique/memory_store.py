@@ -61,6 +61,7 @@ _FAILED_LIMIT = LIMITS["FAILED_LIMIT"]
 _GONE_LIFETIME_SECONDS = LIMITS["GONE_LIFETIME_SECONDS"]
 _SILENCE_SECONDS = LIMITS["SILENCE_SECONDS"]
 _GHOSTS_AT_ONCE = LIMITS["GHOSTS_AT_ONCE"]
+_PROMOTE_LIMIT = LIMITS["PROMOTE_LIMIT"]
 _ANSWER = SUFFIXES["ANSWER"]
 
 
@@ -158,7 +159,7 @@ class MemoryStore(Store):
     def _promote(self, arrow: Promote, stamp: str, now: float) -> Promoted:
         by_queue: dict[str, list[str]] = {}
         unreadable = []
-        for id in self._delayed.take_due(now, arrow.limit):
+        for id in self._delayed.take_due(now, min(arrow.limit, _PROMOTE_LIMIT)):
             queue = _queue_of(self._records.get(id))
             if queue:
                 by_queue.setdefault(queue, []).append(id)

@@ -35,7 +35,7 @@ class Registry:
             return self._classes[name]
         except KeyError:
             raise UnknownJobClass(
-                f"no job class is called {name!r}; known here: {', '.join(sorted(self._classes)) or 'none'}"
+                f"no job class is called {name[:200]!r}; known here: {', '.join(sorted(self._classes)) or 'none'}"
             ) from None
 
     def __iter__(self) -> Iterator[JobClass]:

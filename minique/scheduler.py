@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from minique.clock import Clock
 from minique.events import Events
-from minique.keys import DELAYED_BELL
+from minique.keys import DELAYED_BELL, LIMITS
 from minique.store import Arrow, Beat, Promote, Promoted, Store
 
-PROMOTE_AT_ONCE = 1000
+PROMOTE_AT_ONCE = LIMITS["PROMOTE_LIMIT"]
 
 LONGEST_REST_SECONDS = 5.0
 """A job that became the first to be due rings the schedulers' bell. Should the one that heard it die of a crash before

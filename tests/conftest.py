@@ -32,13 +32,14 @@ _numbers = count(1)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Soak tests run when asked for by `-m soak`; otherwise pytest counts them as deselected."""
-    if "soak" in config.getoption("markexpr"):
-        return
-    soak = [item for item in items if item.get_closest_marker("soak")]
-    if soak:
-        config.hook.pytest_deselected(items=soak)
-        items[:] = [item for item in items if not item.get_closest_marker("soak")]
+    """Long tests run when asked for by `-m prove` or `-m soak`; otherwise pytest counts them as deselected."""
+    asked = config.getoption("markexpr")
+    for marker in ("prove", "soak"):
+        if marker in asked:
+            continue
+        if long := [item for item in items if item.get_closest_marker(marker)]:
+            config.hook.pytest_deselected(items=long)
+            items[:] = [item for item in items if not item.get_closest_marker(marker)]
 
 
 def _run(name: str, find: Callable[[], str]) -> Iterator[RealServer]:

@@ -184,6 +184,11 @@ def test_long_random_lives_stay_equal(url):
     assert all(drawn[arrow] >= 20 for arrow in often), drawn
 
 
+@pytest.mark.prove
+def test_two_hundred_thousand_commands_stay_equal(url):
+    live(url, seeds=range(5000, 5200), steps=1000, compare_every=20)
+
+
 @pytest.mark.soak
 def test_a_million_commands_stay_equal(url):
     for first in range(0, 1000, 50):

@@ -82,6 +82,12 @@ def test_long_stories_break_nothing_on_a_server(on_valkey):
     tell_many(on_valkey, 30, length=100)
 
 
+@pytest.mark.prove
+def test_twenty_thousand_stories_break_nothing(on_valkey):
+    tell_many(MemoryStore, 20_000, length=120, first=1_000_000)
+    tell_many(on_valkey, 400, length=120, first=1_000_000)
+
+
 @pytest.mark.soak
 def test_a_hundred_thousand_stories_break_nothing(on_valkey):
     for first in range(0, 100_000, 10_000):

@@ -185,6 +185,13 @@ class TestPromote:
         assert store.promote(at(9), 3) == Promoted(2, None)
         assert queue_of(store) == [f"job{n}" for n in range(5)]
 
+    def test_a_step_is_bounded_whatever_was_asked_for(self, store):
+        limit = LIMITS["PROMOTE_LIMIT"]
+        for n in range(limit + 5):
+            store.delay(NOW, "mail", f"job{n:04d}", "", at(1))
+        assert store.promote(at(1), 1_000_000) == Promoted(limit, 0.0)
+        assert store.promote(at(1), 1_000_000) == Promoted(5, None)
+
     def test_each_goes_to_its_own_queue(self, store):
         for n, queue in enumerate(["mail", "file", "mail"]):
             store.delay(NOW, queue, f"job{n}", "", at(n))

@@ -1,10 +1,11 @@
 -- promote   delayed → queued, those that are due, earliest first
 -- uses      put over state
 -- keys      DELAYED STATS
+-- limits    PROMOTE_LIMIT
 -- args      now limit
 -- returns   how many went, and the seconds until the next is due as text ('' when none waits)
 
-local due = redis.call('ZRANGEBYSCORE', DELAYED, '-inf', now, 'LIMIT', 0, tonumber(limit))
+local due = redis.call('ZRANGEBYSCORE', DELAYED, '-inf', now, 'LIMIT', 0, math.min(tonumber(limit), PROMOTE_LIMIT))
 local order, by_queue, unreadable, promoted = {}, {}, {}, 0
 for _, id in ipairs(due) do
   local record = read_record(id)
