@@ -19,6 +19,7 @@ from minique.keys import DELAYED_BELL, DONE_MARK, GONE_MARK, LIMITS, SUFFIXES
 from minique.store import (
     CLAIM_LIMIT,
     NOTHING_CLAIMED,
+    Agenda,
     Arrow,
     Beat,
     Cancel,
@@ -30,9 +31,12 @@ from minique.store import (
     Ear,
     Enqueue,
     Fail,
+    Fire,
+    Fired,
     Forget,
     Leased,
     Look,
+    Move,
     Overview,
     Page,
     Pause,
@@ -42,12 +46,15 @@ from minique.store import (
     Reap,
     Reaped,
     Record,
+    Recurring,
+    RecurringRow,
     Release,
     Renew,
     Requeue,
     Resume,
     Retry,
     Ring,
+    Schedule,
     See,
     Store,
     Watch,
@@ -92,13 +99,17 @@ class MemoryStore(Store):
         self._waiters: dict[str, list[str]] = {}
         self._workers = _Timed()
         self._about: dict[str, str] = {}
+        self._schedules: dict[str, str] = {}
+        self._slots: dict[str, tuple[str, str]] = {}
+        self._revision = 0
         self._stats: Counter[str] = Counter()
         self._verbs: dict[type, Callable[[Any, str, float], Any]] = {
             Enqueue: self._enqueue, Delay: self._delay, Promote: self._promote, Claim: self._claim,
             Renew: self._renew, Complete: self._complete, Retry: self._retry, Fail: self._fail,
             Release: self._release, Reap: self._reap, Requeue: self._requeue, Discard: self._discard,
-            Cancel: self._cancel, Forget: self._forget, Look: self._look, Watch: self._watch, Beat: self._beat,
-            Ring: self._ring_again, Pause: self._pause, Resume: self._resume, See: self._see, Page: self._page,
+            Cancel: self._cancel, Fire: self._fire, Move: self._move, Schedule: self._schedule, Agenda: self._agenda,
+            Forget: self._forget, Look: self._look, Watch: self._watch, Beat: self._beat, Ring: self._ring_again,
+            Pause: self._pause, Resume: self._resume, See: self._see, Page: self._page,
         }  # fmt: skip
 
     def trip(self, arrows: Sequence[Arrow], now: str) -> list[Any]:
@@ -151,7 +162,7 @@ class MemoryStore(Store):
     def _delay(self, arrow: Delay, stamp: str, now: float) -> bool:
         if arrow.id in self._records:
             return False
-        due = round(now + float(arrow.due[1:]), 6) if arrow.due.startswith("+") else float(arrow.due)
+        due = _moment(arrow.due, now)
         self._records[arrow.id] = f"{arrow.queue}\n{arrow.body}"
         self._delay_until(arrow.id, due)
         return True
@@ -343,6 +354,57 @@ class MemoryStore(Store):
             return False
         self._remove(arrow.id, "discard", stamp)
         return True
+
+    def _fire(self, arrow: Fire, stamp: str, now: float) -> Fired:
+        entry, slot = arrow.entry, float(arrow.slot)
+        cursor, last = self._slots.get(entry, (None, ""))
+        if self._schedules.get(entry) != arrow.definition:
+            return Fired("changed", _seconds(cursor))
+        if cursor is not None and slot <= float(cursor):
+            return Fired("passed", float(cursor))
+        if slot > now:
+            return Fired("early", _seconds(cursor))
+        if arrow.overlap == "skip" and last and self._state(last) in ("queued", "delayed", "leased"):
+            self._slots[entry] = (arrow.slot, last)
+            self._stats["skip"] += 1
+            return Fired("skipped", slot)
+        if arrow.id not in self._records:
+            self._records[arrow.id] = f"{arrow.queue}\n{arrow.body}"
+            self._put_last(arrow.queue, [arrow.id])
+        self._slots[entry] = (arrow.slot, arrow.id)
+        self._stats["fire"] += 1
+        return Fired("fired", slot)
+
+    def _move(self, arrow: Move, stamp: str, now: float) -> bool:
+        if arrow.id not in self._delayed.when:
+            return False
+        self._delay_until(arrow.id, _moment(arrow.due, now))
+        return True
+
+    def _schedule(self, arrow: Schedule, stamp: str, now: float) -> bool:
+        entry, definition = arrow.entry, arrow.definition
+        if definition == self._schedules.get(entry, "") and not arrow.restart:
+            return False
+        if definition:
+            self._schedules[entry] = definition
+            cursor, last = self._slots.get(entry, (None, ""))
+            if cursor is None or (arrow.restart and float(cursor) < now):
+                self._slots[entry] = (stamp, last)
+        else:
+            self._schedules.pop(entry, None)
+            self._slots.pop(entry, None)
+        self._revision += 1
+        self._ring(DELAYED_BELL)
+        return True
+
+    def _agenda(self, arrow: Agenda, stamp: str, now: float) -> Recurring:
+        if arrow.revision == str(self._revision):
+            return Recurring(now, arrow.revision, None)
+        rows = []
+        for entry, definition in sorted(self._schedules.items()):
+            cursor, last = self._slots.get(entry, (None, ""))
+            rows.append(RecurringRow(entry, definition, _seconds(cursor), last))
+        return Recurring(now, str(self._revision), tuple(rows))
 
     def _cancel(self, arrow: Cancel, stamp: str, now: float) -> str:
         state = self._state(arrow.id)
@@ -601,6 +663,9 @@ class MemoryStore(Store):
                 "waiters": {id: " ".join(names) for id, names in self._waiters.items()},
                 "workers": dict(self._workers.when),
                 "workers:about": dict(self._about),
+                "schedules": dict(self._schedules),
+                "slots": {entry: f"{cursor} {last}" for entry, (cursor, last) in self._slots.items()},
+                "schedules:revision": str(self._revision) if self._revision else "",
                 "stats": {arrow: str(count) for arrow, count in self._stats.items()},
             }
             found |= {f"job:{id}": record for id, record in self._records.items()}
@@ -705,6 +770,14 @@ class _MemoryEar:
     def _close(self) -> None:
         os.close(self._read)
         os.close(self._write)
+
+
+def _moment(due: str, now: float) -> float:
+    return round(now + float(due[1:]), 6) if due.startswith("+") else float(due)
+
+
+def _seconds(text: str | None) -> float | None:
+    return None if text is None else float(text)
 
 
 def _queue_of(record: str | None) -> str:

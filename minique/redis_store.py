@@ -124,6 +124,8 @@ _ARGUMENTS: dict[type, Callable[[Any], Sequence[lua.Value]]] = {
     store.Delay: lambda arrow: (arrow.due, arrow.id, f"{arrow.queue}\n{arrow.body}"),
     store.Complete: _complete,
     store.Release: lambda arrow: (arrow.claim, *arrow.ids),
+    store.Fire: lambda arrow: (*arrow[:-1], f"{arrow.queue}\n{arrow.body}"),
+    store.Schedule: lambda arrow: (arrow.entry, arrow.definition, int(arrow.restart)),
 }  # fmt: skip
 
 
@@ -131,6 +133,8 @@ _ARGUMENTS: dict[type, Callable[[Any], Sequence[lua.Value]]] = {
 
 
 def _answer(arrow: store.Arrow, reply: Any) -> Any:
+    if isinstance(arrow, store.Agenda) and reply[1] == arrow.revision:
+        return store.Recurring(float(reply[0]), reply[1], None)
     if not isinstance(arrow, store.Page):
         return _ANSWERS[type(arrow)](reply)
     if arrow.where.startswith("queue:"):
@@ -183,6 +187,14 @@ def _seen(reply: list[Any]) -> store.Overview:
     )
 
 
+def _recurring(reply: list[str]) -> store.Recurring:
+    rows = [
+        store.RecurringRow(reply[i], reply[i + 1], _optional(reply[i + 2]), reply[i + 3])
+        for i in range(2, len(reply), 4)
+    ]
+    return store.Recurring(float(reply[0]), reply[1], tuple(sorted(rows, key=lambda row: row.entry)))
+
+
 def _pairs(flat: Sequence[str]) -> list[tuple[str, str]]:
     return list(zip(flat[::2], flat[1::2], strict=True))
 
@@ -201,6 +213,10 @@ _ANSWERS: dict[type, Callable[[Any], Any]] = {
     store.Requeue: lambda reply: None if reply == -1 else _flag(reply),
     store.Discard: _flag,
     store.Cancel: str,
+    store.Fire: lambda reply: store.Fired(reply[0], _optional(reply[1])),
+    store.Move: _flag,
+    store.Schedule: _flag,
+    store.Agenda: _recurring,
     store.Forget: int,
     store.Look: _looked,
     store.Watch: str,

@@ -143,6 +143,29 @@ class Discard(NamedTuple):
     id: str
 
 
+class Fire(NamedTuple):
+    """recurring slot → queued, once per slot. Answers Fired."""
+
+    entry: str
+    definition: str
+    """The entry as the scheduler knows it; when it is another by now, nothing is fired."""
+    slot: str
+    """The planned time, epoch seconds as text."""
+    overlap: str
+    """`skip`: pass the slot over while the job of the one before is queued, delayed or leased. Otherwise `allow`."""
+    queue: str
+    id: str
+    body: str
+
+
+class Move(NamedTuple):
+    """delayed → delayed, to another time. Answers whether it was delayed."""
+
+    due: str
+    """Epoch seconds as text, or `+SECONDS` counted from the server's now."""
+    id: str
+
+
 class Cancel(NamedTuple):
     """queued or delayed → (gone). Answers the state it was in; any other state means refused."""
 
@@ -156,6 +179,23 @@ class Forget(NamedTuple):
 
 
 # Not arrows: they move no job.
+
+
+class Schedule(NamedTuple):
+    """Keep a recurring entry; an empty definition removes it. Answers whether anything changed.
+
+    With `restart`, slots before now are given up, as they are for a new entry.
+    """
+
+    entry: str
+    definition: str
+    restart: bool = False
+
+
+class Agenda(NamedTuple):
+    """The recurring entries and their cursors. Answers Recurring; without the entries when `revision` is current."""
+
+    revision: str = ""
 
 
 class Look(NamedTuple):
@@ -213,7 +253,7 @@ class Page(NamedTuple):
 
 Arrow = (
     Enqueue | Delay | Promote | Claim | Renew | Complete | Retry | Fail | Release | Reap | Requeue | Discard | Cancel
-    | Forget | Look | Watch | Beat | Ring | Pause | Resume | See | Page
+    | Fire | Move | Schedule | Agenda | Forget | Look | Watch | Beat | Ring | Pause | Resume | See | Page
 )  # fmt: skip
 
 
@@ -252,6 +292,28 @@ class Reaped(NamedTuple):
     back: tuple[str, ...]
     failed: tuple[str, ...]
     next_in_seconds: float | None
+
+
+class Fired(NamedTuple):
+    outcome: str
+    """fired; skipped (overlap); passed (the cursor is there already); early; changed (the entry is another by now)."""
+    cursor: float | None
+    """The last slot that was fired or passed over."""
+
+
+class RecurringRow(NamedTuple):
+    entry: str
+    definition: str
+    cursor: float | None
+    last_id: str
+    """Of the job that was fired last."""
+
+
+class Recurring(NamedTuple):
+    now: float
+    revision: str
+    entries: tuple[RecurringRow, ...] | None
+    """None: they are what they were at the revision that was named."""
 
 
 class Record(NamedTuple):
@@ -378,6 +440,20 @@ class Store(ABC):
 
     def discard(self, now: str, id: str) -> bool:
         return self._one(Discard(id), now, bool)
+
+    def fire(
+        self, now: str, entry: str, definition: str, slot: str, overlap: str, queue: str, id: str, body: str
+    ) -> Fired:
+        return self._one(Fire(entry, definition, slot, overlap, queue, id, body), now, Fired)
+
+    def move(self, now: str, due: str, id: str) -> bool:
+        return self._one(Move(due, id), now, bool)
+
+    def schedule(self, now: str, entry: str, definition: str, restart: bool = False) -> bool:
+        return self._one(Schedule(entry, definition, restart), now, bool)
+
+    def agenda(self, now: str, revision: str = "") -> Recurring:
+        return self._one(Agenda(revision), now, Recurring)
 
     def cancel(self, now: str, id: str) -> str:
         return self._one(Cancel(id), now, str)

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from minique.memory_store import MemoryStore
 from minique.redis_store import RedisStore
 from minique.store import (
+    Agenda,
     Arrow,
     Beat,
     Cancel,
@@ -30,8 +31,10 @@ from minique.store import (
     Enqueue,
     Fail,
     Finished,
+    Fire,
     Forget,
     Look,
+    Move,
     Page,
     Pause,
     Promote,
@@ -42,6 +45,7 @@ from minique.store import (
     Resume,
     Retry,
     Ring,
+    Schedule,
     See,
     Watch,
 )
@@ -60,6 +64,8 @@ MOMENTS = (0, 0, 0.1, 1, 2.000001, 5, 9.999999, 10, 10, 10.000001, 11, 20, 20.3,
 SECONDS = (0, 0.3, 1, 5, 9.999999, 10)
 DUES = (at(0), at(1), at(10), "+0", "+0.3", "+9.999999")
 LIMITS = (0, 1, 2, 3, 100)
+ENTRIES = ("hourly", "daily")
+DEFINITIONS = ("", "one way", "one way", "another")
 PAGES = ("delayed", "failed", "queue:mail")
 
 
@@ -96,6 +102,18 @@ ARROWS: dict[str, Callable[[Pick[Any]], Arrow | Take]] = {
     "requeue": lambda pick: Requeue(pick(IDS)),
     "discard": lambda pick: Discard(pick(IDS)),
     "cancel": lambda pick: Cancel(pick(IDS)),
+    "move": lambda pick: Move(pick(DUES), pick(IDS)),
+    "fire": lambda pick: Fire(
+        pick(ENTRIES),
+        pick(DEFINITIONS[1:]),
+        at(pick(SECONDS)),
+        pick(("allow", "skip")),
+        pick(QUEUES),
+        pick(IDS),
+        "body",
+    ),
+    "schedule": lambda pick: Schedule(pick(ENTRIES), pick(DEFINITIONS), pick((False, True))),
+    "agenda": lambda pick: Agenda(pick(("", "1", "2", "3"))),
     "forget": lambda pick: Forget(pick(LIMITS)),
     "look": lambda pick: Look(pick(IDS)),
     "watch": lambda pick: Watch(pick(IDS), pick(("me", "you"))),
@@ -108,6 +126,7 @@ ARROWS: dict[str, Callable[[Pick[Any]], Arrow | Take]] = {
 }
 # What is refused most of the time is tried more often.
 OFTEN = {"claim": 8, "complete": 8, "enqueue": 6, "retry": 5, "promote": 3, "forget": 3}
+OFTEN |= dict.fromkeys(("fire", "schedule"), 3)
 OFTEN |= dict.fromkeys(("fail", "requeue", "reap", "take"), 2)
 KINDS = (*ARROWS, *(kind for kind, times in OFTEN.items() for _ in range(times - 1)))
 

@@ -23,12 +23,17 @@ from minique.store import (
     Discard,
     Enqueue,
     Fail,
+    Fire,
+    Fired,
     Forget,
     Leased,
+    Move,
     Pause,
     Promote,
     Promoted,
     Reap,
+    Recurring,
+    RecurringRow,
     Release,
     Renew,
     Requeue,
@@ -854,6 +859,145 @@ class TestCancel:
 
 
 # done → (gone)
+
+
+class TestFire:
+    """recurring slot → queued, once per slot."""
+
+    ENTRY = "{the entry}"
+
+    def fire(self, store, slot, id="job", now=None, definition=ENTRY, overlap="allow"):
+        return store.fire(now or slot, "report", definition, slot, overlap, "mail", id, "body")
+
+    def test_a_slot_is_queued_once_whoever_fires_it(self, store):
+        store.schedule(NOW, "report", self.ENTRY)
+        assert self.fire(store, at(60)) == Fired("fired", START + 60)
+        assert self.fire(store, at(60)) == Fired("passed", START + 60)
+        assert self.fire(store, at(60), id="another's") == Fired("passed", START + 60)
+        assert queue_of(store) == ["job"]
+        assert store.look(NOW, "job").record == "mail\nbody"
+
+    def test_twice_equals_once(self, store):
+        store.schedule(NOW, "report", self.ENTRY)
+        twice(store, Fire("report", self.ENTRY, at(60), "allow", "mail", "job", "body"), at(60))
+
+    def test_the_cursor_only_moves_forward(self, store):
+        store.schedule(NOW, "report", self.ENTRY)
+        self.fire(store, at(60))
+        before = contents(store)
+        assert self.fire(store, at(59), id="older", now=at(100)) == Fired("passed", START + 60)
+        assert contents(store) == before
+
+    def test_nothing_is_fired_before_its_time(self, store):
+        store.schedule(NOW, "report", self.ENTRY)
+        before = contents(store)
+        assert self.fire(store, at(60), now=at(59.999999)) == Fired("early", START)
+        assert contents(store) == before
+
+    def test_slots_before_the_entry_was_there_are_none_of_its(self, store):
+        store.schedule(at(100), "report", self.ENTRY)
+        assert self.fire(store, at(60), now=at(101)).outcome == "passed"
+
+    @pytest.mark.parametrize("meanwhile", ["{another}", ""])
+    def test_an_entry_that_was_replaced_or_removed_meanwhile_does_not_fire(self, store, meanwhile):
+        store.schedule(NOW, "report", self.ENTRY)
+        store.schedule(NOW, "report", meanwhile)
+        before = contents(store)
+        assert self.fire(store, at(60)).outcome == "changed"
+        assert contents(store) == before
+
+    def test_an_overlap_is_passed_over_when_the_entry_says_so(self, store):
+        store.schedule(NOW, "report", self.ENTRY)
+        self.fire(store, at(60), id="one")
+        assert self.fire(store, at(120), id="two", overlap="skip") == Fired("skipped", START + 120)
+        claim(store, "w:1", now=at(121))
+        assert self.fire(store, at(180), id="three", overlap="skip").outcome == "skipped"
+        store.complete(at(181), "w:1", finished("one"))
+        assert self.fire(store, at(240), id="four", overlap="skip").outcome == "fired"
+        assert self.fire(store, at(300), id="five", overlap="allow").outcome == "fired"
+        assert queue_of(store) == ["four", "five"]
+        assert store.see(NOW).stats["skip"] == 2
+
+    def test_it_wakes_a_worker(self, store):
+        store.beat(NOW, "w", "*", "about")
+        store.schedule(NOW, "report", self.ENTRY)
+        self.fire(store, at(60))
+        assert store.contents()["bell:*"] == ["1"]
+
+
+class TestSchedule:
+    def test_an_entry_begins_now(self, store):
+        assert store.schedule(at(5), "report", "{}")
+        [row] = store.agenda(at(6)).entries
+        assert row == RecurringRow("report", "{}", START + 5, "")
+
+    def test_the_same_again_changes_nothing(self, store):
+        store.schedule(NOW, "report", "{}")
+        before = contents(store)
+        assert not store.schedule(at(5), "report", "{}")
+        assert contents(store) == before
+
+    def test_another_definition_keeps_the_cursor_unless_told_to_begin_anew(self, store):
+        store.schedule(NOW, "report", "{}")
+        store.schedule(at(5), "report", "{1}")
+        assert store.agenda(NOW).entries[0].cursor == START
+        store.schedule(at(5), "report", "{2}", restart=True)
+        assert store.agenda(NOW).entries[0].cursor == START + 5
+        store.schedule(at(3), "report", "{3}", restart=True)
+        assert store.agenda(NOW).entries[0].cursor == START + 5  # never back
+
+    def test_a_removed_entry_leaves_nothing(self, store):
+        store.schedule(NOW, "report", "{}")
+        assert store.schedule(NOW, "report", "")
+        assert not store.schedule(NOW, "report", "")
+        assert store.agenda(NOW).entries == ()
+        assert not {"schedules", "slots"} & set(store.contents())
+
+    def test_schedulers_are_woken_and_learn_of_a_change_by_its_number(self, store):
+        known = store.agenda(NOW)
+        assert known.entries == ()
+        assert store.agenda(at(1), known.revision) == Recurring(START + 1, known.revision, None)
+        store.schedule(NOW, "b", "{}")
+        store.schedule(NOW, "a", "{}")
+        assert store.contents()["bell:@delayed"] == ["1"]
+        changed = store.agenda(NOW, known.revision)
+        assert [row.entry for row in changed.entries] == ["a", "b"]
+        assert store.agenda(NOW, changed.revision).entries is None
+
+
+class TestMove:
+    """delayed → delayed, to another time."""
+
+    def test_to_a_time_or_by_a_time(self, store):
+        store.delay(NOW, "mail", "a", "", at(60))
+        assert store.move(NOW, at(30), "a")
+        assert store.look(NOW, "a").at == START + 30
+        assert store.move(at(10), "+90", "a")
+        assert store.look(NOW, "a").at == START + 100
+
+    def test_twice_equals_once(self, store):
+        store.delay(NOW, "mail", "a", "", at(60))
+        assert twice(store, Move(at(30), "a")) == (True, True)
+
+    @pytest.mark.parametrize("where", ["queued", "leased", "gone"])
+    def test_only_what_is_delayed(self, store, where):
+        if where != "gone":
+            enqueue(store, "a")
+        if where == "leased":
+            claim(store, "w:1")
+        before = contents(store)
+        assert not store.move(NOW, at(30), "a")
+        assert contents(store) == before
+
+    def test_the_schedulers_are_woken_when_it_is_the_first_now(self, store):
+        store.delay(NOW, "mail", "a", "", at(30))
+        store.delay(NOW, "mail", "b", "", at(60))
+        store.trip([Promote(1)], NOW)
+        take_token(store, "@delayed")
+        store.move(NOW, at(50), "b")
+        assert "bell:@delayed" not in store.contents()
+        store.move(NOW, at(10), "b")
+        assert store.contents()["bell:@delayed"] == ["1"]
 
 
 class TestForget:

@@ -1,0 +1,22 @@
+-- schedule  keep an entry's definition; an empty one removes the entry with its cursor
+-- uses      put
+-- keys      SCHEDULES SLOTS REVISION
+-- args      now entry definition restart
+-- returns   1, or 0 when nothing changed
+
+local before = redis.call('HGET', SCHEDULES, entry)
+if definition == (before or '') and restart == '0' then return 0 end
+if definition == '' then
+  redis.call('HDEL', SCHEDULES, entry)
+  redis.call('HDEL', SLOTS, entry)
+else
+  redis.call('HSET', SCHEDULES, entry, definition)
+  local cursor, last = string.match(redis.call('HGET', SLOTS, entry) or '', '^(%S+) ?(%S*)$')
+  -- Slots before now are none of a new entry's, nor of one that got another timetable. A cursor only moves forward.
+  if not cursor or (restart == '1' and tonumber(cursor) < now_seconds) then
+    redis.call('HSET', SLOTS, entry, now .. ' ' .. (last or ''))
+  end
+end
+redis.call('INCR', REVISION)
+ring('@delayed')
+return 1
