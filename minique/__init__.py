@@ -28,7 +28,7 @@ from minique.errors import (
     UsageError,
     WrongArguments,
 )
-from minique.job import Job, JobClass, JobFunction, job
+from minique.job import Context, Job, JobClass, JobFunction, current_job, job
 from minique.registry import Registry
 
 __version__ = "0.1.0"
@@ -39,6 +39,7 @@ __all__ = [
     "Backoff",
     "BadName",
     "Client",
+    "Context",
     "Handle",
     "Job",
     "JobClass",
@@ -58,6 +59,7 @@ __all__ = [
     "UsageError",
     "WrongArguments",
     "connect",
+    "current_job",
     "job",
     "set_default_client",
 ]

@@ -18,9 +18,10 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from minique.clock import Clock, SystemClock
 from minique.errors import JobFailed, JobGone, NotDone, Unreachable, UsageError
-from minique.job import Enqueueable, Job, JobClass, JobFunction, is_number, job_class_of, make_id
+from minique.job import Enqueueable, Job, JobClass, JobFunction, Unreadable, is_number, job_class_of, make_id, read_call
 from minique.keys import SUFFIXES
 from minique.loop import hear
+from minique.recurring import Schedules
 from minique.store import Look, Overview, Record, Store
 from minique.subscription import check_queue_name
 
@@ -73,10 +74,7 @@ class Client:
     ) -> Handle[Any]: ...
     def enqueue_in(self, delay: timedelta | float, kind: Enqueueable, /, *args: Any, **kwargs: Any) -> Handle[Any]:
         """Store a job to be queued after a delay, a timedelta or seconds, counted by the server's clock."""
-        seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
-        if not is_number(seconds):
-            raise UsageError(f"a delay of {delay!r}: pass a timedelta or a number of seconds")
-        return self._delay(f"+{max(0.0, seconds):.6f}", kind, args, kwargs)
+        return self._delay(_due_in(delay), kind, args, kwargs)
 
     @overload
     def enqueue_at(
@@ -88,16 +86,7 @@ class Client:
     ) -> Handle[Any]: ...
     def enqueue_at(self, when: datetime | float, kind: Enqueueable, /, *args: Any, **kwargs: Any) -> Handle[Any]:
         """Store a job to be queued at a time: a datetime with its zone, or epoch seconds. A past time means now."""
-        if isinstance(when, datetime):
-            if when.tzinfo is None or when.utcoffset() is None:
-                raise UsageError(
-                    f"{when!r} has no zone, so it could be many moments: pass when.astimezone() for this machine's "
-                    "zone, or datetime(…, tzinfo=ZoneInfo('Europe/Berlin'))"
-                )
-            when = when.timestamp()
-        if not is_number(when):
-            raise UsageError(f"a time of {when!r}: pass a datetime with a zone, or epoch seconds")
-        return self._delay(f"{max(0.0, when):.6f}", kind, args, kwargs)
+        return self._delay(_due_at(when), kind, args, kwargs)
 
     def enqueue_many(self, kind: Enqueueable, calls: Iterable[tuple[Any, ...] | dict[str, Any]]) -> list[Handle[Any]]:
         """Store many jobs of one class, a thousand or so per round trip; each call is a tuple or dict of arguments.
@@ -148,6 +137,11 @@ class Client:
         """An id that nothing has yet."""
         return make_id(self.clock.wall(), self._rng)
 
+    @property
+    def schedules(self) -> Schedules:
+        """Recurring entries: add, replace, remove, pause, look."""
+        return Schedules(self)
+
     # Following and looking.
 
     def job(self, id: str) -> Handle[Any]:
@@ -163,9 +157,20 @@ class Client:
         rows = self.store.page(self.clock.stamp(), f"queue:{check_queue_name(queue)}", 0, limit)
         return [(id, record) for id, record in self._look_at([id for id, _ in rows]) if record.state == "queued"]
 
-    def list_delayed(self, limit: int = 100) -> list[tuple[str, Record]]:
-        """Delayed jobs, the next to be due first."""
-        return self._look_at([id for id, _ in self.store.page(self.clock.stamp(), "delayed", 0, limit)])
+    def list_delayed(self, limit: int | None = 100, job: str = "", queue: str = "") -> list[tuple[str, Record]]:
+        """Delayed jobs, the next to be due first; with a name, only those of that job class or queue."""
+        found: list[tuple[str, Record]] = []
+        start = 0
+        while limit is None or len(found) < limit:
+            rows = self.store.page(self.clock.stamp(), "delayed", start, _PAGE)
+            for id, record in self._look_at([id for id, _ in rows]):
+                fits = record.state == "delayed" and queue in ("", record.queue)
+                if fits and (not job or _job_of(record) == job):
+                    found.append((id, record))
+            if len(rows) < _PAGE:
+                break
+            start += _PAGE
+        return found[:limit]
 
     def list_failed(self, limit: int = 100) -> list[tuple[str, Record]]:
         """Failed jobs, the latest first."""
@@ -185,6 +190,14 @@ class Client:
         for first in range(0, len(ids), _PAGE):
             records += self.store.trip([Look(id) for id in ids[first : first + _PAGE]], self.clock.stamp())
         return list(zip(ids, records, strict=True))
+
+    def move(self, id: str, when: datetime | timedelta | float) -> bool:
+        """Give a delayed job another time: a datetime with its zone, or a timedelta or seconds from now.
+
+        False: it is not delayed.
+        """
+        due = _due_at(when) if isinstance(when, datetime) else _due_in(when)
+        return self.store.move(self.clock.stamp(), due, id)
 
     # A person's decisions.
 
@@ -213,6 +226,35 @@ class Client:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def _job_of(record: Record) -> str | None:
+    try:
+        return read_call(record.body).name
+    except Unreadable:
+        return None
+
+
+def _due_in(delay: timedelta | float) -> str:
+    """A delay as the store takes it: counted from the server's now."""
+    seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
+    if not is_number(seconds):
+        raise UsageError(f"a delay of {delay!r}: pass a timedelta or a number of seconds")
+    return f"+{max(0.0, seconds):.6f}"
+
+
+def _due_at(when: datetime | float) -> str:
+    """A time as the store takes it."""
+    if isinstance(when, datetime):
+        if when.tzinfo is None or when.utcoffset() is None:
+            raise UsageError(
+                f"{when!r} has no zone, so it could be many moments: pass when.astimezone() for this machine's "
+                "zone, or datetime(…, tzinfo=ZoneInfo('Europe/Berlin'))"
+            )
+        when = when.timestamp()
+    if not is_number(when):
+        raise UsageError(f"a time of {when!r}: pass a datetime with a zone, or epoch seconds")
+    return f"{max(0.0, when):.6f}"
 
 
 class Handle(Generic[R]):

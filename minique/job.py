@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import inspect
 import json
 import math
 import re
 import traceback
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, ParamSpec, TypeVar, cast
@@ -33,6 +35,7 @@ RESULT_LIFETIME_SECONDS = 600
 NONE_LIFETIME_SECONDS = 10
 """How long it is kept that a job is done when it returned None; also the least that anything done is kept."""
 
+_LAST_SLOT = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
 _ID = re.compile(f"[{_ALPHABET}]{{20}}")
@@ -42,7 +45,16 @@ _dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=F
 
 def make_id(wall_seconds: float, rng: Random) -> str:
     """A job's id: 10 characters of milliseconds, then 10 random ones; ids sort by the time at which they were made."""
-    number = (int(wall_seconds * 1000) << 50) | rng.getrandbits(50)
+    return _as_text((int(wall_seconds * 1000) << 50) | rng.getrandbits(50))
+
+
+def make_slot_id(entry: str, slot: float) -> str:
+    """The id of the job of one slot of a recurring entry: the same on every scheduler, and after every crash."""
+    digest = hashlib.sha256(f"{entry}\n{slot!r}".encode()).digest()
+    return _as_text((max(0, int(slot * 1000)) << 50) | (int.from_bytes(digest[:8], "big") >> 14))
+
+
+def _as_text(number: int) -> str:
     return "".join([_PAIRS[(number >> shift) & 1023] for shift in range(90, -1, -10)])
 
 
@@ -163,6 +175,21 @@ class Context(NamedTuple):
     id: str
     queue: str
     attempt: int
+    slot: float | None = None
+    """The planned time of a recurring job, in epoch seconds; None for others."""
+
+    @property
+    def planned_at(self) -> datetime | None:
+        """The slot as a time in UTC."""
+        return None if self.slot is None else datetime.fromtimestamp(self.slot, UTC)
+
+
+_current: ContextVar[Context] = ContextVar("the job that runs")
+
+
+def current_job() -> Context:
+    """What the running job is told of itself, for functions, which have no self. Raises LookupError outside."""
+    return _current.get()
 
 
 class Job:
@@ -186,6 +213,8 @@ class Job:
 
     id: str
     attempt: int
+    planned_at: datetime | None
+    """The slot of a recurring job: the time for which it was planned, in UTC."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -226,7 +255,7 @@ class Job:
 
 def _perform(cls: type[Job], context: Context, /, *args: Any, **kwargs: Any) -> Any:
     one = cls()
-    one.id, one.attempt = context.id, context.attempt
+    one.id, one.attempt, one.planned_at = context.id, context.attempt, context.planned_at
     return one.perform(*args, **kwargs)  # type: ignore[attr-defined]
 
 
@@ -339,6 +368,8 @@ class Call(NamedTuple):
     args: list[Any]
     kwargs: dict[str, Any]
     options: dict[str, Any]
+    slot: float | None = None
+    """The planned time, in epoch seconds, when a schedule made this call."""
 
 
 class Unreadable(ValueError):
@@ -359,7 +390,28 @@ def read_call(body: str) -> Call:
         raise Unreadable('the body has no "job" that is a string')
     if not isinstance(args, list) or not isinstance(kwargs, dict) or not isinstance(options, dict):
         raise Unreadable('in the body, "args" must be a list, "kwargs" and "options" objects')
-    return Call(name, args, kwargs, options)
+    slot = found.get("slot")
+    if slot is not None and not (is_number(slot) and abs(slot) < _LAST_SLOT):
+        raise Unreadable('in the body, "slot" must be epoch seconds')
+    return Call(name, args, kwargs, options, slot)
+
+
+def write_call(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], slot: float | None = None) -> str:
+    """A body without the job class at hand, for what a schedule says; raises NotSerialisable or TooLarge."""
+    where = f"of {name}"
+    _check_value(list(args), f"arguments {where}")
+    _check_value(dict(kwargs), f"arguments {where}")
+    call: dict[str, Any] = {"job": name, "args": list(args)}
+    if kwargs:
+        call["kwargs"] = dict(kwargs)
+    if slot is not None:
+        call["slot"] = slot
+    text = _dumps(call)
+    if len(text.encode()) > PAYLOAD_LIMIT_BYTES:
+        raise TooLarge(
+            f"the arguments {where} take {len(text):,} characters; the limit is {PAYLOAD_LIMIT_BYTES:,} bytes"
+        )
+    return text
 
 
 def with_options(job_class: JobClass, call: Call) -> JobClass:
@@ -393,6 +445,7 @@ Outcome = Returned | Raised
 
 def run(job_class: JobClass, context: Context, call: Call) -> Outcome:
     """Run a job here and now; whatever it raises is an outcome. `async def perform` gets an event loop of its own."""
+    token = _current.set(context)
     try:
         result = job_class.call(context, *call.args, **call.kwargs)
         if inspect.iscoroutine(result):
@@ -400,6 +453,8 @@ def run(job_class: JobClass, context: Context, call: Call) -> Outcome:
     except BaseException as error:
         # Also SystemExit and KeyboardInterrupt: a job that calls exit() has not done its work.
         return Raised(type(error).__name__, _text_of(error), _traceback_of(error))
+    finally:
+        _current.reset(token)
     if result is None:
         return Returned("null")
     try:

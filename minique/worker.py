@@ -371,7 +371,7 @@ class Worker:
         except UnknownJobClass as error:
             # Perhaps a worker with newer code is on its way: this is tried again like any failure.
             return Raised("UnknownJobClass", f"{error}. Does the worker import the module that defines it?", "")
-        return Task(job_class, Context(job.id, job.queue, job.attempt), call)
+        return Task(job_class, Context(job.id, job.queue, job.attempt, call.slot), call)
 
     def _job_class(self, job: Leased) -> JobClass:
         task = self._task(job)
