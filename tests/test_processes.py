@@ -310,7 +310,11 @@ class TestViolentEnds:
         ending = end(processes)
         assert isinstance(ending, Died)
         assert ending.signal == signal.SIGKILL
-        until(lambda: not is_alive(grandchild), PATIENCE_SECONDS)
+        try:
+            until(lambda: not is_alive(grandchild), PATIENCE_SECONDS)
+        finally:
+            if is_alive(grandchild):
+                os.kill(grandchild, signal.SIGKILL)
 
     def test_kill_without_a_job_does_nothing(self, processes: Forks) -> None:
         processes.prepare()
@@ -544,7 +548,7 @@ processes = Forks(registry)
 
 
 def parent_process(text: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": ""}
     return subprocess.Popen(
         [sys.executable, "-c", PARENT + text],
         env=environment,
@@ -572,16 +576,20 @@ class TestAsAProcess:
     @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of their parent's death")
     def test_no_child_outlives_a_parent_that_is_killed(self) -> None:
         # given a parent with a child at work and another waiting
+        found: list[int] = []
         parent = parent_process("give('sleep_long')\nprocesses.prepare()\nprint('ready', flush=True)\nsignal.pause()\n")
         try:
             assert parent.stdout is not None
             assert parent.stdout.readline() == "ready\n"
             found = children(parent.pid)
             assert len(found) == 2
-        finally:
             # when
             parent.kill()
+            parent.wait()
+            # then
+            until(lambda: not any(map(is_alive, found)), PATIENCE_SECONDS)
+        finally:
+            parent.kill()
+            for pid in filter(is_alive, found):
+                os.kill(pid, signal.SIGKILL)
             parent.communicate()
-        # then
-        for pid in found:
-            until(lambda: not is_alive(pid), PATIENCE_SECONDS)  # noqa: B023
