@@ -31,8 +31,8 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from cronsim import CronSim, CronSimError
 
+from minique.call import PAYLOAD_LIMIT_BYTES, check_value, is_number
 from minique.errors import BadName, NotSerialisable, UsageError
-from minique.job import PAYLOAD_LIMIT_BYTES, _check_value, is_number
 from minique.subscription import check_queue_name
 
 DAY_SECONDS = 86_400
@@ -74,15 +74,18 @@ _EPOCH = datetime(1970, 1, 1)
 _EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
 _CRON_LIMIT = 500
 _TEXT_LIMIT = 200
+_DESCRIPTION_LIMIT = 10_000
 _JSON_LIMIT = PAYLOAD_LIMIT_BYTES + 64 * 1024
 
 
 class BadSchedule(UsageError, ValueError):
     """An entry or a schedule file that makes no sense; `problems` has one message for each fault found."""
 
-    def __init__(self, message: str, problems: tuple[str, ...] = ()) -> None:
+    def __init__(self, message: str, problems: tuple[str, ...] = (), about: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.problems = problems or (message,)
+        self.about = about
+        """For each problem of an entry the attribute that is at fault; empty where the problems are not an entry's."""
 
 
 @dataclass(frozen=True)
@@ -127,56 +130,82 @@ class Entry:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not 0 < len(self.name) <= _TEXT_LIMIT or not self.name.isprintable():
             raise BadSchedule(f"{_short(self.name)} cannot name an entry: use 1 to {_TEXT_LIMIT} printable characters")
+        faults: list[BadSchedule] = []
+        for check in (
+            self._check_text,
+            self._check_job_and_queue,
+            self._check_choices,
+            self._check_arguments,
+            self._check_zone,
+            self._check_times,
+        ):
+            try:
+                check()
+            except BadSchedule as fault:
+                faults.append(fault)
+                if check == self._check_text:
+                    break  # the others take text for granted
+        if faults:
+            raise BadSchedule(
+                "\n".join(map(str, faults)),
+                tuple(one for fault in faults for one in fault.problems),
+                tuple(one for fault in faults for one in fault.about),
+            )
+
+    def _check_text(self) -> None:
         for attribute in ("job", "cron", "queue", "tz", "catch_up", "overlap", "description", "source"):
             value = getattr(self, attribute)
             if not isinstance(value, str):
-                raise self._bad(f"{attribute} is {_short(value)}; it must be text")
+                raise self._bad(attribute, f"{attribute} is {_short(value)}; it must be text")
             if not value.isascii() and not _is_text(value):
-                raise self._bad(f"{attribute} has half a surrogate pair, which is no text: mend it")
+                raise self._bad(attribute, f"{attribute} has half a surrogate pair, which is no text: mend it")
+        if len(self.description) > _DESCRIPTION_LIMIT:
+            count = len(self.description)
+            raise self._bad("description", f"it has {count:,} characters; the limit is {_DESCRIPTION_LIMIT:,}")
+
+    def _check_job_and_queue(self) -> None:
         if not self.job or len(self.job) > _TEXT_LIMIT or not self.job.isprintable() or " " in self.job:
-            raise self._bad(
-                f"job is {_short(self.job)}; give the name of a job class, visible characters without spaces"
-            )
+            remedy = "give the name of a job class, visible characters without spaces"
+            raise self._bad("job", f"job is {_short(self.job)}; {remedy}")
         if self.queue:
             try:
                 check_queue_name(self.queue)
             except BadName as error:
-                raise self._bad(str(error)) from None
+                raise self._bad("queue", str(error)) from None
+
+    def _check_choices(self) -> None:
         for attribute, allowed in (("catch_up", CATCH_UP), ("overlap", OVERLAP)):
             if getattr(self, attribute) not in allowed:
                 value = _short(getattr(self, attribute))
-                raise self._bad(f"{attribute} is {value}; write {', '.join(allowed[:-1])} or {allowed[-1]}")
+                raise self._bad(attribute, f"{attribute} is {value}; write {', '.join(allowed[:-1])} or {allowed[-1]}")
         if not isinstance(self.paused, bool):
-            raise self._bad(f"paused is {_short(self.paused)}; write true or false")
-        if len(self.description) > 10_000:
-            raise self._bad(f"the description has {len(self.description):,} characters; the limit is 10,000")
-        self._check_arguments()
-        self._check_zone()
-        self._check_times()
+            raise self._bad("paused", f"paused is {_short(self.paused)}; write true or false")
 
-    def _bad(self, what: str) -> BadSchedule:
-        return BadSchedule(f"entry {self.name!r}: {what}")
+    def _bad(self, about: str, what: str) -> BadSchedule:
+        return BadSchedule(f"entry {self.name!r}: {what}", about=(about,))
 
     def _check_arguments(self) -> None:
         if not isinstance(self.args, (list, tuple)):
-            raise self._bad(f"args is {_short(self.args)}; pass a list or a tuple")
+            raise self._bad("args", f"args is {_short(self.args)}; pass a list or a tuple")
         if not isinstance(self.kwargs, Mapping):
-            raise self._bad(f"kwargs is {_short(self.kwargs)}; pass a mapping of names to values")
+            raise self._bad("kwargs", f"kwargs is {_short(self.kwargs)}; pass a mapping of names to values")
         kwargs = dict(self.kwargs)
         try:
-            _check_value(self.args, "args")
-            _check_value(kwargs, "kwargs")
+            check_value(self.args, "args")
+            check_value(kwargs, "kwargs")
             text = json.dumps([list(self.args), kwargs], allow_nan=False, ensure_ascii=False)
             for key in kwargs:
                 key.encode()
             # Read back: nothing outside can change an entry afterwards, and it equals what a server will give back.
             args, kwargs = json.loads(text)
         except NotSerialisable as error:
-            raise self._bad(str(error)) from None
+            raise self._bad("args", str(error)) from None
         except (ValueError, TypeError, RecursionError) as error:
-            raise self._bad(f"the arguments cannot be written as JSON: {error}") from None
+            raise self._bad("args", f"the arguments cannot be written as JSON: {error}") from None
         if len(text.encode()) > PAYLOAD_LIMIT_BYTES:
-            raise self._bad(f"the arguments take more than {PAYLOAD_LIMIT_BYTES:,} bytes as JSON: pass where they are")
+            raise self._bad(
+                "args", f"the arguments take more than {PAYLOAD_LIMIT_BYTES:,} bytes as JSON: pass where they are"
+            )
         object.__setattr__(self, "args", tuple(args))
         object.__setattr__(self, "kwargs", kwargs)
 
@@ -184,34 +213,38 @@ class Entry:
         if _zone(self.tz) is None:
             near = _near(self.tz.rsplit("/", 1)[-1], {name.rsplit("/", 1)[-1]: name for name in available_timezones()})
             raise self._bad(
+                "tz",
                 f"there is no time zone {_short(self.tz)}; "
-                + (f"did you mean {near}?" if near else "write a name like Europe/Berlin or UTC")
+                + (f"did you mean {near}?" if near else "write a name like Europe/Berlin or UTC"),
             )
 
     def _check_times(self) -> None:
         for attribute in ("every_seconds", "jitter_seconds"):
             value = getattr(self, attribute)
             if not is_number(value) or value < 0:
-                raise self._bad(f"{attribute} is {_short(value)}; pass a number of seconds")
+                raise self._bad(attribute, f"{attribute} is {_short(value)}; pass a number of seconds")
             object.__setattr__(self, attribute, float(value))
         if bool(self.cron.strip()) == bool(self.every_seconds):
             found = "both cron and every are given" if self.every_seconds else "neither cron nor every is given"
-            raise self._bad(f'{found}; write one of them: cron: "0 8 * * *", or every: 30m')
+            raise self._bad("cron", f'{found}; write one of them: cron: "0 8 * * *", or every: 30m')
         if self.every_seconds:
             if not SHORTEST_SECONDS <= self.every_seconds <= HORIZON_SECONDS:
-                raise self._bad(f"every is {self.every_seconds:g} seconds; it can be 1 second to ten years")
+                raise self._bad(
+                    "every_seconds", f"every is {self.every_seconds:g} seconds; it can be 1 second to ten years"
+                )
         else:
             object.__setattr__(self, "cron", " ".join(self.cron.split()))
             try:
                 _check_cron(self.cron)
             except BadSchedule as error:
-                raise self._bad(str(error)) from None
+                raise self._bad("cron", str(error)) from None
         if self.jitter_seconds:
             gap = self.every_seconds or _shortest_gap(self._fields)
             if self.jitter_seconds > gap:
                 raise self._bad(
+                    "jitter_seconds",
                     f"jitter is {self.jitter_seconds:g} seconds, longer than the {gap:g} seconds that can be between "
-                    f"two slots: at most {gap:g}, so that they fire in their order"
+                    f"two slots: at most {gap:g}, so that they fire in their order",
                 )
 
     # When.
@@ -223,6 +256,11 @@ class Entry:
         """
         if not is_number(after):
             raise UsageError(f"{after!r} is no moment: pass epoch seconds")
+        slot = self._next(after)
+        return None if slot is None or slot > max(after, 0.0) + HORIZON_SECONDS else slot
+
+    def _next(self, after: float) -> float | None:
+        """The same without a horizon of ours; cronsim gives up after fifty years."""
         after = max(float(after), -1.0)
         if after > LATEST_SECONDS:
             return None
@@ -240,23 +278,22 @@ class Entry:
         slot is found by halving, in some thirty steps, and nothing between is counted, however far back `after` is.
         """
         low, high = max(after, -1.0), until
-        slot = self.next_slot(low)
+        slot = self._next(low)
         if slot is None or slot > until:
             return None
         reach = 1.0
         while reach < high - low:  # most entries have a slot near the end: look there before halving the whole
-            near = self.next_slot(until - reach)
+            near = self._next(until - reach)
             if near is not None and near <= until:
-                low, slot = until - reach, near
+                slot = near
                 break
             high, reach = until - reach, reach * 4
-        while slot < high:
-            middle = max(slot, (slot + high) / 2)
-            later = self.next_slot(middle)
+        while (later := self._next(slot)) is not None and later <= until:
+            slot = later
+            middle = (slot + high) / 2
+            later = self._next(middle)
             if later is not None and later <= until:
-                slot = later
-            elif middle <= slot or high - slot < 1e-3:
-                break  # nothing comes after `slot` itself
+                slot = max(slot, later)
             else:
                 high = middle
         return slot
@@ -533,7 +570,7 @@ def _next_by_cron(expression: str, zone: tzinfo, after: float) -> float | None:
                 wall = max(wall, shown)
     while True:
         match = _first_match(expression, wall)
-        if match is None or match - offset > after + HORIZON_SECONDS:
+        if match is None:
             return None
         change = _first_change(zone, moment, match - offset)
         if change is None:
@@ -567,7 +604,7 @@ def _shortest_gap(expression: str) -> float:
 
 # Words.
 
-_DAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_DAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
 _MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
     "December",
@@ -644,7 +681,7 @@ def _time_words(second: str, minute: str, hour: str) -> str:
 
 
 def _day_words(day: str, month: str, weekday: str) -> str:
-    if weekday in ("*", "?"):
+    if weekday == "*":
         if month == "*":
             if day == "*":
                 return "every day"
@@ -657,8 +694,8 @@ def _day_words(day: str, month: str, weekday: str) -> str:
     elif day == "*" and month == "*":
         if weekday in ("1-5", "MON-FRI"):
             return "every weekday (Monday to Friday)"
-        if names := _numbers(weekday, _DAYS[:7], first=0):
-            return f"every {_listed([_DAYS[one] for one in names])}"
+        if names := _numbers(weekday, _DAYS, first=0):
+            return f"every {_listed([_DAYS[one] for one in sorted({one % 7 for one in names})])}"
     return "…"
 
 
