@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 from minique.client import Client
 from minique.clock import ManualClock
 from minique.events import Events
-from minique.job import Outcome, Returned, job, run
+from minique.job import job
 from minique.loop import hear
+from minique.perform import Outcome, Returned, run
 from minique.processes import Died, Ending, Task
 from minique.reaper import Reaper
 from minique.registry import Registry

@@ -28,7 +28,8 @@ from minique.errors import (
     UsageError,
     WrongArguments,
 )
-from minique.job import Context, Job, JobClass, JobFunction, current_job, job
+from minique.job import Job, JobClass, JobFunction, job
+from minique.perform import Context, current_job
 from minique.registry import Registry
 
 __version__ = "0.1.0"

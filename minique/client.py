@@ -12,15 +12,19 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
+from minique.call import Unreadable, is_number, read_call
 from minique.clock import Clock, SystemClock
 from minique.errors import JobFailed, JobGone, NotDone, Unreachable, UsageError
-from minique.job import Enqueueable, Job, JobClass, JobFunction, Unreadable, is_number, job_class_of, make_id, read_call
+from minique.ids import make_id
+from minique.job import Enqueueable, Job, JobClass, JobFunction, job_class_of
 from minique.keys import SUFFIXES
 from minique.loop import hear
+from minique.perform import read_failure
 from minique.recurring import Schedules
 from minique.store import Look, Overview, Record, Store
 from minique.subscription import check_queue_name
@@ -257,23 +261,12 @@ def _due_at(when: datetime | float) -> str:
     return f"{max(0.0, when):.6f}"
 
 
+@dataclass(slots=True, unsafe_hash=True)
 class Handle(Generic[R]):
-    """A job, seen from outside."""
+    """A job, seen from outside. Handles of the same job are equal."""
 
-    __slots__ = ("_client", "id")
-
-    def __init__(self, client: Client, id: str) -> None:
-        self._client = client
-        self.id = id
-
-    def __repr__(self) -> str:
-        return f"<job {self.id}>"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Handle) and other.id == self.id
-
-    def __hash__(self) -> int:
-        return hash(self.id)
+    _client: Client = field(repr=False, compare=False)
+    id: str
 
     def record(self) -> Record:
         """All that is known of the job at this moment."""
@@ -322,14 +315,3 @@ def _result_of(id: str, record: Record) -> Any:
         raise JobFailed(f"job {id} failed: {failure['error']}: {failure['message']}", str(failure.get("traceback", "")))
     why = {"cancel": "it was cancelled", "discard": "it was discarded"}
     raise JobGone(f"job {id} is gone: {why.get(record.body, 'unknown here, or its result was forgotten')}")
-
-
-def read_failure(text: str) -> dict[str, Any]:
-    """A stored failure as a dict with at least `error` and `message`, whatever stands there."""
-    try:
-        found = json.loads(text)
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        found = {"message": text}
-    return {"error": "Unknown", "message": "", **found}

@@ -1,24 +1,28 @@
-"""What a job is: a class with `perform`, or a decorated function; and how a call of it is written as JSON."""
+"""What a job is: a class with `perform`, or a decorated function, and its options."""
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 import inspect
-import json
-import math
-import re
-import traceback
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextvars import ContextVar
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
-from random import Random
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar
 
 from minique.backoff import Backoff
+from minique.call import (
+    PAYLOAD_LIMIT_BYTES,
+    SCALARS,
+    Call,
+    Unreadable,
+    as_json,
+    check_value,
+    is_number,
+    named_arguments,
+    quick_check,
+)
 from minique.errors import NotSerialisable, TooLarge, UsageError, WrongArguments
+from minique.perform import Context
 from minique.registry import Registry, default_registry
 from minique.subscription import check_queue_name
 
@@ -28,48 +32,9 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-PAYLOAD_LIMIT_BYTES = 512 * 1024
-RESULT_LIMIT_BYTES = 512 * 1024
-TRACEBACK_LIMIT_CHARACTERS = 32 * 1024
 RESULT_LIFETIME_SECONDS = 600
 NONE_LIFETIME_SECONDS = 10
 """How long it is kept that a job is done when it returned None; also the least that anything done is kept."""
-
-_LAST_SLOT = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-_PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
-_ID = re.compile(f"[{_ALPHABET}]{{20}}")
-
-_dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
-
-
-def make_id(wall_seconds: float, rng: Random) -> str:
-    """A job's id: 10 characters of milliseconds, then 10 random ones; ids sort by the time at which they were made."""
-    return _as_text((int(wall_seconds * 1000) << 50) | rng.getrandbits(50))
-
-
-def make_slot_id(entry: str, slot: float) -> str:
-    """The id of the job of one slot of a recurring entry: the same on every scheduler, and after every crash."""
-    digest = hashlib.sha256(f"{entry}\n{slot!r}".encode()).digest()
-    return _as_text((max(0, int(slot * 1000)) << 50) | (int.from_bytes(digest[:8], "big") >> 14))
-
-
-def _as_text(number: int) -> str:
-    return "".join([_PAIRS[(number >> shift) & 1023] for shift in range(90, -1, -10)])
-
-
-def is_id(text: str) -> bool:
-    return _ID.fullmatch(text) is not None
-
-
-def made_at(id: str) -> float | None:
-    """When an id was made, in epoch seconds by its producer's clock; None for text that is no id."""
-    if not is_id(id):
-        return None
-    number = 0
-    for character in id[:10]:
-        number = number * 32 + _ALPHABET.index(character)
-    return number / 1000
 
 
 @dataclass(frozen=True)
@@ -109,8 +74,8 @@ class JobClass:
                 f"{where}: result_lifetime is {self.result_lifetime!r}; pass {NONE_LIFETIME_SECONDS} seconds or more"
             )
         object.__setattr__(self, "result_lifetime", int(self.result_lifetime))
-        object.__setattr__(self, "_fits", _quick_check(self.signature))
-        object.__setattr__(self, "_json_name", _dumps(self.name))
+        object.__setattr__(self, "_fits", quick_check(self.signature))
+        object.__setattr__(self, "_json_name", as_json(self.name))
 
     @property
     def defined_at(self) -> str:
@@ -139,21 +104,21 @@ class JobClass:
         except TypeError:
             self._explain_misfit(args, kwargs)
         try:
-            if not all(type(value) in _SCALARS for value in args) or kwargs:
-                for name, value in _named(self.signature, args, kwargs):
-                    _check_value(value, f"argument {name!r} of {self.name}")
-            text = f'{{"job":{self._json_name},"args":{_dumps(args)}'  # type: ignore[attr-defined]
+            if not all(type(value) in SCALARS for value in args) or kwargs:
+                for name, value in named_arguments(self.signature, args, kwargs):
+                    check_value(value, f"argument {name!r} of {self.name}")
+            text = f'{{"job":{self._json_name},"args":{as_json(args)}'  # type: ignore[attr-defined]
             if kwargs:
-                text += f',"kwargs":{_dumps(kwargs)}'
+                text += f',"kwargs":{as_json(kwargs)}'
             if self.options:
-                text += f',"options":{_dumps(dict(self.options))}'
+                text += f',"options":{as_json(dict(self.options))}'
             text += "}"
             size = len(text) if text.isascii() else len(text.encode())
         except NotSerialisable:
             raise
         except (ValueError, TypeError, RecursionError) as error:
-            for name, value in _named(self.signature, args, kwargs):
-                _check_value(value, f"argument {name!r} of {self.name}")
+            for name, value in named_arguments(self.signature, args, kwargs):
+                check_value(value, f"argument {name!r} of {self.name}")
             raise NotSerialisable(f"the arguments of {self.name} cannot be written as JSON: {error}") from None
         if size > PAYLOAD_LIMIT_BYTES:
             raise TooLarge(
@@ -167,29 +132,6 @@ class JobClass:
             self.signature.bind(*args, **kwargs)
         except TypeError as error:
             raise WrongArguments(f"{self.name} takes {self.signature}, which does not fit: {error}") from None
-
-
-class Context(NamedTuple):
-    """What a running job is told of itself."""
-
-    id: str
-    queue: str
-    attempt: int
-    slot: float | None = None
-    """The planned time of a recurring job, in epoch seconds; None for others."""
-
-    @property
-    def planned_at(self) -> datetime | None:
-        """The slot as a time in UTC."""
-        return None if self.slot is None else datetime.fromtimestamp(self.slot, UTC)
-
-
-_current: ContextVar[Context] = ContextVar("the job that runs")
-
-
-def current_job() -> Context:
-    """What the running job is told of itself, for functions, which have no self. Raises LookupError outside."""
-    return _current.get()
 
 
 class Job:
@@ -360,60 +302,6 @@ def _client() -> Client:
     return default_client()
 
 
-# A stored call, read back.
-
-
-class Call(NamedTuple):
-    name: str
-    args: list[Any]
-    kwargs: dict[str, Any]
-    options: dict[str, Any]
-    slot: float | None = None
-    """The planned time, in epoch seconds, when a schedule made this call."""
-
-
-class Unreadable(ValueError):
-    """A body that is no call; what it is instead stands in the message."""
-
-
-def read_call(body: str) -> Call:
-    """Read a body. Raises Unreadable, whatever somebody wrote there."""
-    try:
-        found = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise Unreadable(f"the body is not JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise Unreadable(f"the body is a JSON {type(found).__name__}, not an object")
-    name, args, kwargs = found.get("job"), found.get("args", []), found.get("kwargs", {})
-    options = found.get("options", {})
-    if not isinstance(name, str):
-        raise Unreadable('the body has no "job" that is a string')
-    if not isinstance(args, list) or not isinstance(kwargs, dict) or not isinstance(options, dict):
-        raise Unreadable('in the body, "args" must be a list, "kwargs" and "options" objects')
-    slot = found.get("slot")
-    if slot is not None and not (is_number(slot) and abs(slot) < _LAST_SLOT):
-        raise Unreadable('in the body, "slot" must be epoch seconds')
-    return Call(name, args, kwargs, options, slot)
-
-
-def write_call(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], slot: float | None = None) -> str:
-    """A body without the job class at hand, for what a schedule says; raises NotSerialisable or TooLarge."""
-    where = f"of {name}"
-    _check_value(list(args), f"arguments {where}")
-    _check_value(dict(kwargs), f"arguments {where}")
-    call: dict[str, Any] = {"job": name, "args": list(args)}
-    if kwargs:
-        call["kwargs"] = dict(kwargs)
-    if slot is not None:
-        call["slot"] = slot
-    text = _dumps(call)
-    if len(text.encode()) > PAYLOAD_LIMIT_BYTES:
-        raise TooLarge(
-            f"the arguments {where} take {len(text):,} characters; the limit is {PAYLOAD_LIMIT_BYTES:,} bytes"
-        )
-    return text
-
-
 def with_options(job_class: JobClass, call: Call) -> JobClass:
     """The job class as this call wants it. Raises Unreadable when its options make no sense."""
     if not call.options:
@@ -422,156 +310,6 @@ def with_options(job_class: JobClass, call: Call) -> JobClass:
         return job_class.using(**call.options)
     except (UsageError, TypeError) as error:
         raise Unreadable(f"the options in the body are wrong: {error}") from None
-
-
-# A call, run.
-
-
-class Returned(NamedTuple):
-    result: str
-    """JSON."""
-
-
-class Raised(NamedTuple):
-    error: str
-    """The name of the exception's class."""
-    message: str
-    traceback: str
-    may_retry: bool = True
-
-
-Outcome = Returned | Raised
-
-
-def run(job_class: JobClass, context: Context, call: Call) -> Outcome:
-    """Run a job here and now; whatever it raises is an outcome. `async def perform` gets an event loop of its own."""
-    token = _current.set(context)
-    try:
-        result = job_class.call(context, *call.args, **call.kwargs)
-        if inspect.iscoroutine(result):
-            result = asyncio.run(cast(Coroutine[Any, Any, Any], result))
-    except BaseException as error:
-        # Also SystemExit and KeyboardInterrupt: a job that calls exit() has not done its work.
-        return Raised(type(error).__name__, _text_of(error), _traceback_of(error))
-    finally:
-        _current.reset(token)
-    if result is None:
-        return Returned("null")
-    try:
-        _check_value(result, f"the result of {job_class.name}")
-        text = _dumps(result)
-        size = len(text) if text.isascii() else len(text.encode())
-    except (ValueError, TypeError, RecursionError) as error:
-        # Running it again would return the same: its work is done, only the answer cannot be kept.
-        return Raised("NotSerialisable", str(error), "", may_retry=False)
-    if size > RESULT_LIMIT_BYTES:
-        message = f"the result of {job_class.name} takes {size:,} bytes as JSON; the limit is {RESULT_LIMIT_BYTES:,}"
-        return Raised("TooLarge", message, "", may_retry=False)
-    return Returned(text)
-
-
-def _text_of(error: BaseException) -> str:
-    try:
-        return str(error)[:TRACEBACK_LIMIT_CHARACTERS]
-    except Exception:
-        return "(its message could not be read)"
-
-
-def _traceback_of(error: BaseException) -> str:
-    try:
-        # The first two frames are this module's; the reader wants their own.
-        frames = error.__traceback__
-        for _ in range(2):
-            frames = frames and frames.tb_next
-        text = "".join(traceback.format_exception(type(error), error, frames))
-    except Exception:
-        text = "(no traceback could be made)"
-    return text if len(text) <= TRACEBACK_LIMIT_CHARACTERS else "…" + text[-TRACEBACK_LIMIT_CHARACTERS:]
-
-
-# Arguments that JSON can hold.
-
-_SCALARS = frozenset((str, int, bool, type(None)))
-_INSTEAD = {
-    "datetime": "pass text (when.isoformat()) or seconds (when.timestamp())",
-    "date": "pass text (day.isoformat())",
-    "timedelta": "pass seconds (delta.total_seconds())",
-    "Decimal": "pass text (str(amount))",
-    "UUID": "pass text (str(id))",
-    "bytes": "pass text (data.decode(), or base64)",
-    "set": "pass a list (sorted(values))",
-    "frozenset": "pass a list (sorted(values))",
-}
-
-
-def _check_value(value: Any, where: str, depth: int = 0) -> None:
-    if value is None or isinstance(value, (bool, int)):
-        return
-    if isinstance(value, str):
-        try:
-            value.isascii() or value.encode()
-        except UnicodeEncodeError:
-            raise NotSerialisable(f"{where} has half a surrogate pair, which is no text: mend it first") from None
-        return
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise NotSerialisable(f"{where} is {value}, which JSON cannot hold: pass None or text")
-        return
-    if depth > 200:
-        raise NotSerialisable(f"{where} is nested more than 200 deep, or contains itself: pass something flatter")
-    if isinstance(value, (list, tuple)):
-        for index, item in enumerate(value):
-            _check_value(item, f"{where}, item {index}", depth + 1)
-        return
-    if isinstance(value, dict):
-        for key, item in value.items():
-            if not isinstance(key, str):
-                raise NotSerialisable(f"{where} has the key {key!r}, and JSON has only text keys: pass str({key!r})")
-            _check_value(item, f"{where}, key {key!r}", depth + 1)
-        return
-    kind = type(value).__name__
-    raise NotSerialisable(
-        f"{where} is a {kind}, which JSON cannot hold: {_INSTEAD.get(kind, 'pass numbers, text, lists, or its id')}"
-    )
-
-
-def _named(signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[str, Any]]:
-    return list(signature.bind(*args, **kwargs).arguments.items())
-
-
-def _quick_check(signature: inspect.Signature) -> Callable[..., None]:
-    """A function that takes what the signature takes and does nothing: binding by a call is 80 times as fast."""
-    parts: list[str] = []
-    kinds = [parameter.kind for parameter in signature.parameters.values()]
-    for position, (name, parameter) in enumerate(signature.parameters.items()):
-        if parameter.kind is parameter.KEYWORD_ONLY and parameter.VAR_POSITIONAL not in kinds and "*" not in parts:
-            parts.append("*")
-        star = (
-            "*"
-            if parameter.kind is parameter.VAR_POSITIONAL
-            else "**"
-            if parameter.kind is parameter.VAR_KEYWORD
-            else ""
-        )
-        parts.append(f"{star}{name}" + ("" if parameter.default is parameter.empty else "=None"))
-        is_last_positional_only = parameter.kind is parameter.POSITIONAL_ONLY and (
-            position + 1 == len(kinds) or kinds[position + 1] is not parameter.POSITIONAL_ONLY
-        )
-        if is_last_positional_only:
-            parts.append("/")
-    # Names of parameters are identifiers, by the language; nothing else of the signature goes into this text.
-    made: Callable[..., None] = eval(f"lambda {', '.join(parts)}: None")
-    return made
-
-
-def is_number(value: object) -> bool:
-    """Whether this is a number that a float can hold; True and False are none."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False  # an integer beyond all floats
 
 
 def _source_file(thing: Any) -> str:

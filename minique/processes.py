@@ -23,7 +23,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, NoReturn, Protocol
 
-from minique.job import Call, Context, JobClass, Outcome, Raised, Returned, run, with_options
+from minique.call import Call
+from minique.job import JobClass, with_options
+from minique.perform import Context, Outcome, Raised, Returned, run
 from minique.registry import Registry
 
 Hook = Callable[[], None]

@@ -12,8 +12,9 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from minique.call import write_call
 from minique.errors import UsageError
-from minique.job import Enqueueable, job_class_of, write_call
+from minique.job import Enqueueable, job_class_of
 from minique.schedule import Entry
 from minique.store import Recurring
 

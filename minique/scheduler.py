@@ -11,10 +11,11 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from minique.call import write_call
 from minique.clock import Clock
 from minique.errors import UsageError
 from minique.events import Events
-from minique.job import make_slot_id, write_call
+from minique.ids import make_slot_id
 from minique.keys import DELAYED_BELL, LIMITS
 from minique.schedule import Entry
 from minique.store import Agenda, Arrow, Beat, Fire, Fired, Promote, Promoted, Recurring, RecurringRow, Store

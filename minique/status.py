@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from minique.client import Client, read_failure
+from minique.call import Unreadable, read_call
+from minique.client import Client
 from minique.errors import BadName
-from minique.job import Unreadable, made_at, read_call
+from minique.ids import made_at
+from minique.perform import read_failure
 from minique.store import Record
 from minique.subscription import Subscription
 

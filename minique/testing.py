@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from random import Random
 
+from minique.call import Unreadable, read_call
 from minique.client import Client
 from minique.clock import ManualClock
 from minique.events import Events
-from minique.job import Unreadable, read_call
 from minique.processes import InLine
 from minique.registry import Registry, default_registry
 from minique.subscription import Subscription

@@ -16,20 +16,13 @@ from inspect import Signature
 from random import Random
 from typing import Any, NamedTuple
 
+from minique.call import Unreadable, read_call
 from minique.clock import Clock
 from minique.errors import ServerError, UnknownJobClass, UsageError
 from minique.events import Events
-from minique.job import (
-    NONE_LIFETIME_SECONDS,
-    Context,
-    JobClass,
-    Raised,
-    Returned,
-    Unreadable,
-    is_id,
-    read_call,
-    with_options,
-)
+from minique.ids import is_id
+from minique.job import NONE_LIFETIME_SECONDS, JobClass, with_options
+from minique.perform import Context, Raised, Returned
 from minique.processes import Ending, Processes, Task
 from minique.reaper import Reaper
 from minique.registry import Registry
@@ -407,16 +400,8 @@ class Worker:
     def _failed(self, job: Leased, raised: Raised) -> Retry | Fail:
         job_class = self._job_class(job)
         failures = job.failures + 1
-        failure = json.dumps(
-            {
-                "error": raised.error,
-                "message": raised.message,
-                "traceback": raised.traceback,
-                "attempt": job.attempt,
-                "worker": self.name,
-                "queue": job.queue,
-            }
-        )
+        told = {"error": raised.error, "message": raised.message, "traceback": raised.traceback}
+        failure = json.dumps({**told, "attempt": job.attempt, "worker": self.name, "queue": job.queue})
         if raised.may_retry and failures <= job_class.retries:
             wait_seconds = job_class.backoff.delay_seconds(failures, self._rng)
             return Retry(self.state.claim, job.id, round(wait_seconds, 6), failure)

@@ -15,7 +15,7 @@ from minique.client import Client
 from minique.clock import ManualClock
 from minique.errors import Unreachable
 from minique.events import Events
-from minique.job import Returned
+from minique.perform import Returned
 from minique.processes import Died, Ending, InLine, Processes, Task
 from minique.registry import Registry
 from minique.store import Arrow, Ear, Store

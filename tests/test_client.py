@@ -25,9 +25,10 @@ from minique import (
     WrongArguments,
     job,
 )
+from minique.call import read_call
 from minique.client import MANY_AT_ONCE, read_failure
 from minique.clock import ManualClock
-from minique.job import is_id, read_call
+from minique.ids import is_id
 from minique.store import Enqueue, Finished, Look, Watch
 from tests.servers import until
 from tests.stage import ANSWER_LOST, NEVER_ARRIVES, Recording
@@ -268,7 +269,7 @@ class TestFollowing:
         assert len({handle, other}) == 1
         assert handle != mq.enqueue(send, 1)
         assert handle != handle.id
-        assert repr(handle) == f"<job {handle.id}>"
+        assert repr(handle) == f"Handle(id={handle.id!r})"
         assert other.cancel()
 
     def test_what_waits_can_be_cancelled_and_what_runs_or_ended_cannot(self, mq):

@@ -34,23 +34,10 @@ from minique import (
     job,
     set_default_client,
 )
-from minique.job import (
-    PAYLOAD_LIMIT_BYTES,
-    RESULT_LIMIT_BYTES,
-    TRACEBACK_LIMIT_CHARACTERS,
-    Call,
-    Context,
-    Raised,
-    Returned,
-    Unreadable,
-    is_id,
-    job_class_of,
-    made_at,
-    make_id,
-    read_call,
-    run,
-    with_options,
-)
+from minique.call import PAYLOAD_LIMIT_BYTES, Call, Unreadable, read_call
+from minique.ids import is_id, made_at, make_id
+from minique.job import job_class_of, with_options
+from minique.perform import RESULT_LIMIT_BYTES, TRACEBACK_LIMIT_CHARACTERS, Context, Raised, Returned, run
 
 ROOT = Path(__file__).parent.parent
 ID = "0" * 20

@@ -18,7 +18,9 @@ from typing import Any, NoReturn
 
 import pytest
 
-from minique.job import PAYLOAD_LIMIT_BYTES, RESULT_LIMIT_BYTES, Call, Context, Raised, Returned, job
+from minique.call import PAYLOAD_LIMIT_BYTES, Call
+from minique.job import job
+from minique.perform import RESULT_LIMIT_BYTES, Context, Raised, Returned
 from minique.processes import Died, Ending, Forks, InLine, Processes, Task
 from minique.registry import Registry
 from tests.processes import children, is_alive, needs_proc, open_descriptors
@@ -521,7 +523,9 @@ def idle_child_of(processes: Forks) -> int:
 
 PARENT = """
 import os, signal, sys, time
-from minique.job import Call, Context, job
+from minique.call import Call
+from minique.job import job
+from minique.perform import Context
 from minique.processes import Forks, Task
 from minique.registry import Registry
 

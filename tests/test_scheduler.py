@@ -115,10 +115,10 @@ def test_a_sign_of_life_goes_along_now_and_then(story):
     story.scheduler.tick()
     story.clock.advance(0.5)
     story.scheduler.tick()
-    assert story.store.words() == [["Promote", "Beat"], ["Promote"]]
+    assert story.store.words() == [["Promote", "Agenda", "Beat"], ["Promote", "Agenda"]]
     story.clock.advance(4.5)
     story.scheduler.tick()
-    assert story.store.words()[2] == ["Promote", "Beat"]
+    assert story.store.words()[2] == ["Promote", "Agenda", "Beat"]
     (row,) = story.mq.overview().workers
     assert (row.name, json.loads(row.about)) == ("scheduler", {"kind": "scheduler", "pid": 7})
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from minique import Backoff, Job, job
 from minique.errors import Unreachable, UsageError
-from minique.job import Raised, Returned
 from minique.memory_store import MemoryStore
+from minique.perform import Raised, Returned
 from minique.processes import Died
 from minique.reaper import FORGET_AT_ONCE
 from minique.store import Claim, Complete, Enqueue, Fail, Look, Release, Renew, Retry

@@ -17,8 +17,10 @@ from typing import Any
 from minique import loop
 from minique.clock import Clock
 from minique.events import Events
-from minique.job import JobClass, Returned, make_id
+from minique.ids import make_id
+from minique.job import JobClass
 from minique.memory_store import MemoryStore
+from minique.perform import Returned
 from minique.processes import Died, Ending, Task
 from minique.reaper import REST_SECONDS
 from minique.registry import Registry
