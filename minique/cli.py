@@ -32,7 +32,10 @@ from minique.keeper import Keeper
 from minique.loop import Wait, run
 from minique.processes import Forks, InLine
 from minique.registry import default_registry
+from minique.schedule import Entry
+from minique.schedule_file import read_schedule
 from minique.scheduler import Scheduler
+from minique.store import Record
 from minique.subscription import Subscription
 from minique.worker import BATCH_LIMIT, LEASE_SECONDS, SHUTDOWN_TIMEOUT_SECONDS, Settings, Worker
 
@@ -115,6 +118,9 @@ def _scheduler(options: argparse.Namespace) -> int:
     clock = SystemClock()
     name = _new_name()
     about = {"kind": "scheduler", "host": socket.gethostname(), "pid": os.getpid()}
+    if options.schedule:
+        synced = client.schedules.sync(_entries_of(options.schedule, options.imports))
+        events.emit("schedule_read", file=options.schedule, **synced._asdict())
     scheduler = Scheduler(client.store, clock, events, name, {**about, "started": status.moment(clock.wall())})
     asked: list[bool] = []
     wake_up = _on_signals(lambda: asked.append(True), lambda: asked.append(True))
@@ -201,8 +207,108 @@ def _queues(options: argparse.Namespace) -> int:
 
 
 def _delayed(options: argparse.Namespace) -> int:
-    rows = [status.describe(id, record) for id, record in _client(options).list_delayed(options.limit)]
+    rows = [status.describe(id, record) for id, record in _find_delayed(options, _client(options), options.limit)]
     return _show(options, rows, status.jobs_text(rows) or "nothing is delayed")
+
+
+def _delayed_count(options: argparse.Namespace) -> int:
+    count = len(_find_delayed(options, _client(options), None))
+    return _show(options, {"delayed": count}, str(count))
+
+
+def _find_delayed(options: argparse.Namespace, client: Client, limit: int | None) -> list[tuple[str, Record]]:
+    return client.list_delayed(limit, options.job_class, options.queue)
+
+
+def _delayed_cancel(options: argparse.Namespace) -> int:
+    client = _client(options)
+    return _each_delayed(options, client, lambda id: client.job(id).cancel(), "cancelled")
+
+
+def _delayed_run(options: argparse.Namespace) -> int:
+    client = _client(options)
+    return _each_delayed(options, client, lambda id: client.move(id, 0), "now due")
+
+
+def _delayed_move(options: argparse.Namespace) -> int:
+    client = _client(options)
+    if options.at is None and options.seconds is None:
+        raise UsageError("say where to: --in SECONDS from now, or --at TIME")
+    when = options.seconds if options.at is None else options.at
+    return _each_delayed(options, client, lambda id: client.move(id, when), "moved")
+
+
+def _each_delayed(options: argparse.Namespace, client: Client, deed: Callable[[str], bool], word: str) -> int:
+    """Do something to the delayed jobs named by id, or by class and queue, or to all."""
+    by_words = options.all or options.job_class or options.queue
+    if bool(options.ids) == bool(by_words):
+        raise UsageError("name ids (minique delayed), or --class and --queue, or --all")
+    ids = options.ids or [id for id, _ in _find_delayed(options, client, None)]
+    done = sum(map(deed, ids))
+    print(f"{word} {done} of {len(ids)}")
+    return FINE if done == len(ids) else FAILED
+
+
+def _schedule_list(options: argparse.Namespace) -> int:
+    rows = status.schedule(_client(options))
+    return _show(options, rows, status.schedule_text(rows) or "no recurring entry is kept")
+
+
+def _schedule_explain(options: argparse.Namespace) -> int:
+    if options.file:
+        found = {entry.name: entry for entry in read_schedule(options.file).entries}
+    else:
+        found = {kept.name: kept.entry for kept in _client(options).schedules.list() if kept.entry}
+    if options.entry not in found:
+        raise UsageError(f"there is no entry {options.entry!r}; there are: {', '.join(found) or 'none'}")
+    entry = found[options.entry]
+    firings = entry.explain(SystemClock().wall(), options.count)
+    rows = [{"slot": one.local, "note": one.note} for one in firings]
+    value = {"entry": entry.name, "fires": entry.in_words(), "next": rows}
+    title = f"{entry.name} fires {entry.in_words()}"
+    notes = [part for part in (entry.description, f"catch_up {entry.catch_up}, overlap {entry.overlap}") if part]
+    return _show(
+        options, value, status.escape(title) + "\n" + "\n".join(map(status.escape, notes)) + "\n\n" + status.table(rows)
+    )
+
+
+def _schedule_check(options: argparse.Namespace) -> int:
+    entries = _entries_of(options.file, options.imports, is_check=True)
+    names = "" if options.imports else " (classes and arguments were not checked: add --import MODULE)"
+    print(f"{options.file}: {len(entries)} entries, all right{names}")
+    return FINE
+
+
+def _schedule_run(options: argparse.Namespace) -> int:
+    handle = _client(options).schedules.run(options.entry)
+    return _show(options, {"id": handle.id}, handle.id)
+
+
+def _schedule_change(options: argparse.Namespace) -> int:
+    schedules = _client(options).schedules
+    changed = {"pause": schedules.pause, "resume": schedules.resume, "remove": schedules.remove}[options.deed](
+        options.entry
+    )
+    if options.deed == "remove" and not changed:
+        raise UsageError(f"there is no entry {options.entry!r}")
+    print(f"{options.deed}d {options.entry}" if changed else f"{options.entry}: nothing to {options.deed}")
+    return FINE
+
+
+def _entries_of(path: str, imports: Sequence[str], is_check: bool = False) -> Sequence[Entry]:
+    """The entries of a schedule file, each with a queue."""
+    file = read_schedule(path)
+    _import(imports)
+    if imports:
+        return file.check_against(default_registry)
+    missing = [entry for entry in file.entries if not entry.queue]
+    if missing and not is_check:
+        first = missing[0]
+        raise UsageError(
+            f"{path}, line {file.lines[first.name]}: entry {first.name!r} names no queue: add queue:, or give the "
+            "module of its job class with --import"
+        )
+    return file.entries
 
 
 def _failed_list(options: argparse.Namespace) -> int:
@@ -386,12 +492,12 @@ def _parser() -> argparse.ArgumentParser:
         help="what a job may still take after TERM or INT; default: %(default)g",
     )  # fmt: skip
 
-    add("scheduler", _scheduler, "promote delayed jobs when they are due", running)
+    scheduler = add("scheduler", _scheduler, "promote delayed jobs, and fire recurring entries", running, importing)
+    scheduler.add_argument("--schedule", metavar="FILE", help="keep the entries of this schedule.yml")
     add("info", _info, "everything at a glance", reading)
     add("queues", _queues, "queues and their lengths", reading)
-    delayed = add("delayed", _delayed, "delayed jobs, the next due first", reading)
-    delayed.add_argument("--limit", type=_count, default=100, metavar="N", help="default: %(default)s")
-
+    _add_delayed(commands, reading, common)
+    _add_schedule(commands, reading, common, importing)
     failed = commands.add_parser("failed", help="the failed queue: list, show, requeue, discard")
     deeds = failed.add_subparsers(required=True, metavar="list|show|requeue|discard", parser_class=_Parser)
     one = deeds.add_parser("list", parents=[reading], help="the latest first")
@@ -435,6 +541,64 @@ def _parser() -> argparse.ArgumentParser:
     ):
         add(name, action, help, common).add_argument("queue", metavar="QUEUE")
     return parser
+
+
+def _add_delayed(commands: Any, reading: _Parser, common: _Parser) -> None:
+    choosing = _Parser(add_help=False)
+    choosing.add_argument("--class", dest="job_class", default="", metavar="JOB", help="only jobs of this class")
+    choosing.add_argument("--queue", default="", help="only jobs for this queue")
+    naming = _Parser(add_help=False, parents=[choosing])
+    naming.add_argument("ids", nargs="*", metavar="ID")
+    naming.add_argument("--all", action="store_true", help="every delayed job")
+    delayed = commands.add_parser(
+        "delayed", parents=[reading, choosing], help="delayed jobs: list (of itself), count, cancel, move, run"
+    )
+    delayed.set_defaults(run=_delayed, limit=100)
+    deeds = delayed.add_subparsers(metavar="list|count|cancel|move|run", parser_class=_Parser)
+    one = deeds.add_parser("list", parents=[reading, choosing], help="the next due first")
+    one.add_argument("--limit", type=_count, default=100, metavar="N", help="default: %(default)s")
+    one.set_defaults(run=_delayed)
+    deeds.add_parser("count", parents=[reading, choosing], help="how many").set_defaults(run=_delayed_count)
+    deeds.add_parser("cancel", parents=[common, naming], help="remove them").set_defaults(run=_delayed_cancel)
+    deeds.add_parser("run", parents=[common, naming], help="make them due now").set_defaults(run=_delayed_run)
+    one = deeds.add_parser("move", parents=[common, naming], help="give them another time")
+    when = one.add_mutually_exclusive_group()
+    when.add_argument("--in", dest="seconds", type=_seconds, metavar="SECONDS", help="from now")
+    when.add_argument("--at", type=_moment, metavar="TIME", help="2030-01-31T08:00+01:00")
+    one.set_defaults(run=_delayed_move)
+
+
+def _add_schedule(commands: Any, reading: _Parser, common: _Parser, importing: _Parser) -> None:
+    schedule = commands.add_parser(
+        "schedule", help="recurring entries: list, explain, run, check, pause, resume, remove"
+    )
+    deeds = schedule.add_subparsers(
+        required=True, metavar="list|explain|run|check|pause|resume|remove", parser_class=_Parser
+    )
+    deeds.add_parser("list", parents=[reading], help="when they fire next and fired last").set_defaults(
+        run=_schedule_list
+    )
+    one = deeds.add_parser(
+        "explain", parents=[reading], help="in words, and the next slots, across the next clock change"
+    )
+    one.add_argument("entry", metavar="ENTRY")
+    one.add_argument("--file", metavar="FILE", help="from this schedule.yml instead of the server")
+    one.add_argument("--count", type=_count, default=10, metavar="N", help="default: %(default)s")
+    one.set_defaults(run=_schedule_explain)
+    one = deeds.add_parser("run", parents=[reading], help="enqueue its job now, beside its slots")
+    one.add_argument("entry", metavar="ENTRY")
+    one.set_defaults(run=_schedule_run)
+    one = deeds.add_parser("check", parents=[importing], help="read a schedule.yml and say all that is wrong with it")
+    one.add_argument("file", metavar="FILE")
+    one.set_defaults(run=_schedule_check)
+    for deed, help in (
+        ("pause", "fire no slot until it is resumed"),
+        ("resume", "the end of a pause; its slots are given up"),
+        ("remove", "forget the entry; jobs that it made stay"),
+    ):
+        one = deeds.add_parser(deed, parents=[common], help=help)
+        one.add_argument("entry", metavar="ENTRY")
+        one.set_defaults(run=_schedule_change, deed=deed)
 
 
 def _seconds(text: str) -> float:

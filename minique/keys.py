@@ -85,7 +85,7 @@ KEYS: tuple[Key, ...] = (
         "complete cancel discard forget"),
     Key("LIFETIMES", "lifetimes", "set", "the lifetimes that have a list", "complete cancel discard forget"),
     Key("SCHEDULES", "schedules", "hash", "entry → its definition, JSON", "schedule"),
-    Key("SLOTS", "slots", "hash", "entry → its cursor (the last slot that was fired or passed over), the last job's id",
+    Key("SLOTS", "slots", "hash", "entry → cursor (last slot fired or passed over), last job's id, when that was fired",
         "schedule fire"),
     Key("REVISION", "schedules:revision", "string", "counts the changes of `schedules`, so that schedulers notice",
         "schedule"),

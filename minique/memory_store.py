@@ -100,7 +100,7 @@ class MemoryStore(Store):
         self._workers = _Timed()
         self._about: dict[str, str] = {}
         self._schedules: dict[str, str] = {}
-        self._slots: dict[str, tuple[str, str]] = {}
+        self._slots: dict[str, tuple[str, str, str]] = {}
         self._revision = 0
         self._stats: Counter[str] = Counter()
         self._verbs: dict[type, Callable[[Any, str, float], Any]] = {
@@ -357,7 +357,7 @@ class MemoryStore(Store):
 
     def _fire(self, arrow: Fire, stamp: str, now: float) -> Fired:
         entry, slot = arrow.entry, float(arrow.slot)
-        cursor, last = self._slots.get(entry, (None, ""))
+        cursor, last, last_at = self._slots.get(entry, (None, "", ""))
         if self._schedules.get(entry) != arrow.definition:
             return Fired("changed", _seconds(cursor))
         if cursor is not None and slot <= float(cursor):
@@ -365,13 +365,13 @@ class MemoryStore(Store):
         if slot > now:
             return Fired("early", _seconds(cursor))
         if arrow.overlap == "skip" and last and self._state(last) in ("queued", "delayed", "leased"):
-            self._slots[entry] = (arrow.slot, last)
+            self._slots[entry] = (arrow.slot, last, last_at)
             self._stats["skip"] += 1
             return Fired("skipped", slot)
         if arrow.id not in self._records:
             self._records[arrow.id] = f"{arrow.queue}\n{arrow.body}"
             self._put_last(arrow.queue, [arrow.id])
-        self._slots[entry] = (arrow.slot, arrow.id)
+        self._slots[entry] = (arrow.slot, arrow.id, stamp)
         self._stats["fire"] += 1
         return Fired("fired", slot)
 
@@ -387,9 +387,9 @@ class MemoryStore(Store):
             return False
         if definition:
             self._schedules[entry] = definition
-            cursor, last = self._slots.get(entry, (None, ""))
+            cursor, last, last_at = self._slots.get(entry, (None, "", ""))
             if cursor is None or (arrow.restart and float(cursor) < now):
-                self._slots[entry] = (stamp, last)
+                self._slots[entry] = (stamp, last, last_at)
         else:
             self._schedules.pop(entry, None)
             self._slots.pop(entry, None)
@@ -402,8 +402,8 @@ class MemoryStore(Store):
             return Recurring(now, arrow.revision, None)
         rows = []
         for entry, definition in sorted(self._schedules.items()):
-            cursor, last = self._slots.get(entry, (None, ""))
-            rows.append(RecurringRow(entry, definition, _seconds(cursor), last))
+            cursor, last, last_at = self._slots.get(entry, (None, "", ""))
+            rows.append(RecurringRow(entry, definition, _seconds(cursor), last, _seconds(last_at or None)))
         return Recurring(now, str(self._revision), tuple(rows))
 
     def _cancel(self, arrow: Cancel, stamp: str, now: float) -> str:
@@ -664,7 +664,7 @@ class MemoryStore(Store):
                 "workers": dict(self._workers.when),
                 "workers:about": dict(self._about),
                 "schedules": dict(self._schedules),
-                "slots": {entry: f"{cursor} {last}" for entry, (cursor, last) in self._slots.items()},
+                "slots": {entry: f"{cursor} {last} {at}".rstrip() for entry, (cursor, last, at) in self._slots.items()},
                 "schedules:revision": str(self._revision) if self._revision else "",
                 "stats": {arrow: str(count) for arrow, count in self._stats.items()},
             }

@@ -33,6 +33,8 @@ class Kept(NamedTuple):
     """The last slot that was fired or passed over; before the first one, when the entry began. Epoch seconds."""
     last_id: str
     """Of the job that was fired last; empty before the first."""
+    last_at: float | None
+    """When it was fired, in epoch seconds."""
 
 
 class Synced(NamedTuple):
@@ -173,7 +175,7 @@ def kept_of(recurring: Recurring) -> list[Kept]:
             entry = Entry.from_json(row.definition)
         except UsageError:
             entry = None
-        found.append(Kept(row.entry, entry, row.definition, row.cursor, row.last_id))
+        found.append(Kept(row.entry, entry, row.definition, row.cursor, row.last_id, row.last_at))
     return found
 
 

@@ -189,8 +189,8 @@ def _seen(reply: list[Any]) -> store.Overview:
 
 def _recurring(reply: list[str]) -> store.Recurring:
     rows = [
-        store.RecurringRow(reply[i], reply[i + 1], _optional(reply[i + 2]), reply[i + 3])
-        for i in range(2, len(reply), 4)
+        store.RecurringRow(reply[i], reply[i + 1], _optional(reply[i + 2]), reply[i + 3], _optional(reply[i + 4]))
+        for i in range(2, len(reply), 5)
     ]
     return store.Recurring(float(reply[0]), reply[1], tuple(sorted(rows, key=lambda row: row.entry)))
 

@@ -25,7 +25,7 @@ import importlib
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +64,17 @@ class ScheduleFile:
     entries: tuple[Entry, ...]
     lines: Mapping[str, int]
 
-    def check_against(self, registry: Registry) -> None:
-        """See that each entry's class is known and takes its arguments. Raises BadSchedule naming all that do not."""
-        problems = []
+    def check_against(self, registry: Registry) -> tuple[Entry, ...]:
+        """The entries, with their job classes' queues where the file gives none.
+
+        Raises BadSchedule that names every entry whose class is not known or does not take its arguments.
+        """
+        found, problems = [], []
         for entry in self.entries:
             try:
-                registry.get(entry.job).body(entry.args, dict(entry.kwargs))
+                job_class = registry.get(entry.job)
+                job_class.body(entry.args, dict(entry.kwargs))
+                found.append(replace(entry, queue=entry.queue or job_class.queue))
             except UnknownJobClass as error:
                 near = _near(entry.job, {one.name: one.name for one in registry})
                 what = f"{error}" + (f"; did you mean {near}?" if near else "; import the module that defines it")
@@ -77,6 +82,7 @@ class ScheduleFile:
             except UsageError as error:
                 problems.append((self.lines[entry.name], f"entry {entry.name!r}: {error}"))
         _raise_all(self.path, problems)
+        return tuple(found)
 
 
 def read_schedule(path: str | Path) -> ScheduleFile:

@@ -10,12 +10,14 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from minique.call import Unreadable, read_call
 from minique.client import Client
 from minique.errors import BadName
 from minique.ids import made_at
 from minique.perform import read_failure
+from minique.recurring import kept_of
 from minique.store import Record
 from minique.subscription import Subscription
 
@@ -121,11 +123,43 @@ def describe(id: str, record: Record) -> Row:
     return row
 
 
+def local_moment(epoch_seconds: float, zone: str) -> str:
+    """A moment as people in a zone write it, with its offset."""
+    try:
+        return datetime.fromtimestamp(epoch_seconds, ZoneInfo(zone)).isoformat(" ", "seconds")
+    except (ValueError, OverflowError, ZoneInfoNotFoundError):
+        return moment(epoch_seconds)
+
+
 def moment(epoch_seconds: float) -> str:
     try:
         return datetime.fromtimestamp(epoch_seconds, UTC).isoformat(timespec="milliseconds")
     except (ValueError, OverflowError):
         return f"{epoch_seconds} s since 1970"  # further off than the calendar reaches
+
+
+def schedule(client: Client) -> list[Row]:
+    """Recurring entries by name: when they fire next and fired last, in their zones, and how late that was."""
+    recurring = client.store.agenda(client.clock.stamp())
+    rows = []
+    for kept in kept_of(recurring):
+        entry = kept.entry
+        if entry is None:
+            rows.append({"entry": kept.name, "unreadable": kept.definition})
+            continue
+        row: Row = {"entry": kept.name, "when": entry.in_words(), "job": entry.job, "queue": entry.queue}
+        following = None if entry.paused or kept.cursor is None else entry.next_slot(kept.cursor)
+        row["next"] = None if following is None else local_moment(following, entry.tz)
+        overdue = None if following is None else round(recurring.now - entry.fire_at(following), 3)
+        row["overdue_seconds"] = max(0.0, overdue or 0.0)
+        fired = bool(kept.last_id) and kept.cursor is not None
+        row["last"] = local_moment(kept.cursor, entry.tz) if fired and kept.cursor is not None else None
+        late = kept.last_at is not None and kept.cursor is not None
+        row["last_late_seconds"] = round(kept.last_at - kept.cursor, 6) if late and fired else None  # type: ignore[operator]
+        row |= {"last_job": kept.last_id or None, "paused": entry.paused, "source": entry.source or "program"}
+        row |= {"catch_up": entry.catch_up, "overlap": entry.overlap, "description": entry.description}
+        rows.append(row)
+    return rows
 
 
 # As text.
@@ -159,6 +193,28 @@ def info_text(found: Row) -> str:
         parts.append(f"since the beginning: {counts}")
     parts += [f"! {escape(remark)}" for remark in found["remarks"]]
     return "\n\n".join(parts)
+
+
+def schedule_text(rows: Sequence[Row]) -> str:
+    return table(
+        [
+            {
+                "entry": row["entry"],
+                "fires": row.get("when", "(unreadable)"),
+                "next": "paused" if row.get("paused") else _when_next(row),
+                "last": row.get("last") or "-",
+                "late": "-" if row.get("last_late_seconds") is None else f"{row['last_late_seconds']:.3f} s",
+                "job": row.get("job", ""),
+                "queue": row.get("queue", ""),
+            }
+            for row in rows
+        ]
+    )
+
+
+def _when_next(row: Row) -> str:
+    overdue = row.get("overdue_seconds", 0.0)
+    return f"{row.get('next') or '-'}{f' ({overdue:.0f} s overdue)' if overdue >= 1 else ''}"
 
 
 def queues_text(rows: Sequence[Row]) -> str:

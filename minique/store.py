@@ -307,6 +307,8 @@ class RecurringRow(NamedTuple):
     cursor: float | None
     last_id: str
     """Of the job that was fired last."""
+    last_at: float | None
+    """When it was fired."""
 
 
 class Recurring(NamedTuple):

@@ -4,7 +4,7 @@
 -- args      now entry definition slot overlap queue id record
 -- returns   fired, skipped, passed, early or changed; then the entry's cursor as text ('' when there is none)
 
-local cursor, last = string.match(redis.call('HGET', SLOTS, entry) or '', '^(%S+) ?(%S*)$')
+local cursor, last, last_at = string.match(redis.call('HGET', SLOTS, entry) or '', '^(%S+) ?(%S*) ?(%S*)$')
 -- What this scheduler has read may be replaced or removed by now: then nothing of it is to be fired any more.
 if redis.call('HGET', SCHEDULES, entry) ~= definition then return {'changed', cursor or ''} end
 if cursor and tonumber(slot) <= tonumber(cursor) then return {'passed', cursor} end
@@ -12,13 +12,13 @@ if tonumber(slot) > now_seconds then return {'early', cursor or ''} end
 if overlap == 'skip' and last and last ~= '' then
   local state = state_of(last, read_record(last))
   if state == 'queued' or state == 'delayed' or state == 'leased' then
-    redis.call('HSET', SLOTS, entry, slot .. ' ' .. last)
+    redis.call('HSET', SLOTS, entry, slot .. ' ' .. last .. ' ' .. last_at)
     redis.call('HINCRBY', STATS, 'skip', 1)
     return {'skipped', slot}
   end
 end
 -- The job first: a server whose memory is full refuses it here, before the cursor has moved.
 if redis.call('SET', JOB .. id, record, 'NX') then put(queue, {id}, 'RPUSH') end
-redis.call('HSET', SLOTS, entry, slot .. ' ' .. id)
+redis.call('HSET', SLOTS, entry, slot .. ' ' .. id .. ' ' .. now)
 redis.call('HINCRBY', STATS, 'fire', 1)
 return {'fired', slot}

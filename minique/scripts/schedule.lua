@@ -11,10 +11,10 @@ if definition == '' then
   redis.call('HDEL', SLOTS, entry)
 else
   redis.call('HSET', SCHEDULES, entry, definition)
-  local cursor, last = string.match(redis.call('HGET', SLOTS, entry) or '', '^(%S+) ?(%S*)$')
+  local cursor, rest = string.match(redis.call('HGET', SLOTS, entry) or '', '^(%S+)(.*)$')
   -- Slots before now are none of a new entry's, nor of one that got another timetable. A cursor only moves forward.
   if not cursor or (restart == '1' and tonumber(cursor) < now_seconds) then
-    redis.call('HSET', SLOTS, entry, now .. ' ' .. (last or ''))
+    redis.call('HSET', SLOTS, entry, now .. (rest or ''))
   end
 end
 redis.call('INCR', REVISION)
