@@ -16,6 +16,8 @@ from minique.worker import BATCH_SECONDS, Worker
 class Keeper:
     """Renews an in-line worker's claim, and gives back what must not wait; ticked by a thread of its own."""
 
+    is_exact = False
+
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self.at_stop: Callable[[], None] | None = None

@@ -21,6 +21,9 @@ _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 5.0
 
 
 class Part(Protocol):
+    is_exact: bool
+    """Whether a rest must end to the millisecond."""
+
     def tick(self) -> float:
         """Do one bounded thing; return how many seconds to rest. Raises ServerError; the next says it again."""
 
@@ -69,12 +72,16 @@ class Wait:
         if bell is None:
             sleep_until(seconds, descriptors)
         else:
-            hear(self._store.listen(bell, seconds), seconds, descriptors)
+            # A server says that the time is over up to a tenth of a second late. Whoever must be exact asks it to wait
+            # longer, and leaves in time.
+            exact = self._part.is_exact
+            ear = self._store.listen(bell, seconds + 1.0 if exact else seconds)
+            hear(ear, seconds, descriptors, exact)
         for descriptor in self._wake_up:
             _drain(descriptor)
 
 
-def hear(ear: Ear, seconds: float, descriptors: Sequence[int] = ()) -> bool:
+def hear(ear: Ear, seconds: float, descriptors: Sequence[int] = (), exact: bool = False) -> bool:
     """Wait until the bell rings, for at most so many seconds, or until one of the descriptors can be read.
 
     Answers whether it rang; if not, the bell is left as it was.
@@ -82,7 +89,7 @@ def hear(ear: Ear, seconds: float, descriptors: Sequence[int] = ()) -> bool:
     bell = ear.fileno()
     readable: list[int] = []
     try:
-        readable, _, _ = select.select([bell, *descriptors], [], [], seconds + ear.grace_seconds)
+        readable, _, _ = select.select([bell, *descriptors], [], [], seconds if exact else seconds + ear.grace_seconds)
     finally:
         if bell not in readable:
             ear.leave()

@@ -762,10 +762,12 @@ class _MemoryEar:
         self._close()
         return rang
 
-    def leave(self) -> None:
-        if not self._store.leave(self._bell, self._wake):
+    def leave(self) -> bool:
+        took = not self._store.leave(self._bell, self._wake)
+        if took:
             self._store.ring("", self._bell)
         self._close()
+        return took
 
     def _close(self) -> None:
         os.close(self._read)

@@ -17,6 +17,8 @@ FORGET_AT_ONCE = 1000
 class Reaper:
     """Remembers nothing between ticks: any number of reapers may work side by side."""
 
+    is_exact = False
+
     arrows: Sequence[Arrow] = (Reap(CLAIMS_AT_ONCE), Forget(FORGET_AT_ONCE))
 
     def __init__(self, store: Store, clock: Clock, events: Events) -> None:

@@ -85,10 +85,11 @@ class _Ear(BellEar):
         self._store = of
         self._bell = bell
 
-    def leave(self) -> None:
-        super().leave()
-        if not self._is_answer:
+    def leave(self) -> bool:
+        took = super().leave()
+        if took and not self._is_answer:
             self._store.ring("", self._bell)
+        return took
 
 
 # An arrow to its command.

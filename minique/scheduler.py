@@ -8,6 +8,7 @@ entry only moves forward, in the same step that queues the job.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -17,11 +18,13 @@ from minique.errors import UsageError
 from minique.events import Events
 from minique.ids import make_slot_id
 from minique.keys import DELAYED_BELL, LIMITS
-from minique.schedule import Entry
+from minique.schedule import LATEST_SECONDS, Entry
 from minique.store import Agenda, Arrow, Beat, Fire, Fired, Promote, Promoted, Recurring, RecurringRow, Store
 
 PROMOTE_AT_ONCE = LIMITS["PROMOTE_LIMIT"]
 FIRE_AT_ONCE = 100
+LONGEST_SLOT = math.nextafter(LATEST_SECONDS, 0.0)
+"""With as many digits as a slot can have: a body that is not too long with it never is."""
 
 LONGEST_REST_SECONDS = 5.0
 """What became the first to be due rings the schedulers' bell. Should the one that heard it die of a crash before it
@@ -50,6 +53,8 @@ class State(NamedTuple):
 
 
 class Scheduler:
+    is_exact = True  # a delayed job should be late by its trip, and by nothing else
+
     def __init__(
         self, store: Store, clock: Clock, events: Events, name: str, about: Mapping[str, object] | None = None
     ) -> None:
@@ -92,23 +97,25 @@ class Scheduler:
     def _read(self, rows: Sequence[RecurringRow]) -> Iterator[Planned]:
         for row in rows:
             try:
-                entry = Entry.from_json(row.definition)
+                planned = _plan(row)
             except UsageError as error:
                 # Written by somebody else, or by a newer release. It keeps its cursor, and the others go on.
                 self._events.emit("schedule_unreadable", entry=row.entry, error=error)
                 continue
-            if not entry.paused and row.cursor is not None:
-                yield _planned(entry, row.definition, row.cursor)
+            if not planned.entry.paused:
+                yield planned
 
     def _fire(self, now: float) -> None:
-        """Fire what is due, at most FIRE_AT_ONCE slots; what is left over is due at once in the next tick."""
+        """Fire what is due, about FIRE_AT_ONCE slots; what is left over is due at once in the next tick."""
         fires: list[tuple[int, Fire]] = []
         plan = list(self.state.plan)
-        for place, planned in enumerate(plan):
-            if planned.at is None or planned.at > now or len(fires) >= FIRE_AT_ONCE:
-                continue
+        due = [place for place, planned in enumerate(plan) if planned.at is not None and planned.at <= now]
+        # Shared out, so that an entry that makes up for a year does not hold up the others.
+        share = max(1, FIRE_AT_ONCE // max(1, len(due)))
+        for place in due[:FIRE_AT_ONCE]:
+            planned = plan[place]
             entry = planned.entry
-            slots = entry.due_slots(planned.cursor, now, limit=FIRE_AT_ONCE - len(fires))
+            slots = entry.due_slots(planned.cursor, now, limit=share)
             fires += [(place, _fire(entry, planned.definition, slot)) for slot in slots]
             if not slots:
                 # All that was missed is given up, as the entry wants it.
@@ -129,6 +136,15 @@ class Scheduler:
             self._events.emit(fired.outcome, entry=arrow.entry, slot=arrow.slot, job=arrow.id, late_seconds=late)
 
 
+def _plan(row: RecurringRow) -> Planned:
+    """Raises UsageError for what no scheduler could fire."""
+    entry = Entry.from_json(row.definition)
+    if entry.name != row.entry or not entry.queue or row.cursor is None:
+        raise UsageError("it has no queue or no cursor, or is kept under another name: remove it, add it again")
+    write_call(entry.job, entry.args, entry.kwargs, LONGEST_SLOT)
+    return _planned(entry, row.definition, row.cursor)
+
+
 def _planned(entry: Entry, definition: str, cursor: float) -> Planned:
     following = entry.next_slot(cursor)
     return Planned(entry, definition, cursor, None if following is None else entry.fire_at(following))
@@ -137,4 +153,5 @@ def _planned(entry: Entry, definition: str, cursor: float) -> Planned:
 def _fire(entry: Entry, definition: str, slot: float) -> Fire:
     body = write_call(entry.job, entry.args, entry.kwargs, slot)
     id = make_slot_id(entry.name, slot)
-    return Fire(entry.name, definition, f"{slot:.6f}", entry.overlap, entry.queue, id, body)
+    # To the last digit: a cursor that was rounded down would be before its own slot, and never get past it.
+    return Fire(entry.name, definition, repr(slot), entry.overlap, entry.queue, id, body)

@@ -380,8 +380,8 @@ class Ear(Protocol):
     def hear(self) -> bool:
         """Whether it rang; call it when `fileno` is readable. Raises Unreachable."""
 
-    def leave(self) -> None:
-        """Stop listening. A token that was taken meanwhile is given back."""
+    def leave(self) -> bool:
+        """Stop listening. A token that was taken meanwhile is given back; answers whether one was."""
 
 
 _Answer = TypeVar("_Answer")

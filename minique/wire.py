@@ -148,6 +148,7 @@ class BellEar:
         try:
             if not self._connection.is_connected:
                 self._connection.connect()
+            self._number = self._number_of(self._connection)
             self._connection.send_command("BLPOP", key, f"{max(seconds, 0.001):.3f}")
         except (redis.RedisError, OSError) as error:
             self._connection.disconnect()
@@ -165,9 +166,26 @@ class BellEar:
         self._server.give_back(self._connection)
         return reply is not None
 
-    def leave(self) -> None:
-        # The token may be on its way to us: without the connection it is lost, so another is put in its place.
-        self._connection.disconnect()
+    def leave(self) -> bool:
+        """Listen no more; answers whether a token was taken, which the caller then owes somebody."""
+        try:
+            # Asked to end the wait, the server answers it in any case. Closing the connection would be simpler, but
+            # nobody would know whether a token went with it.
+            self._server.call([("CLIENT", "UNBLOCK", self._number)])
+            return self.hear()
+        except Unreachable:
+            self._connection.disconnect()
+            return True
+
+    @staticmethod
+    def _number_of(connection: Connection) -> int:
+        """By which name the server knows the connection; asked once in its life."""
+        socket, number = getattr(connection, "minique_number", (None, 0))
+        if socket is not connection._get_socket():
+            connection.send_command("CLIENT", "ID")
+            number = int(connection.read_response())
+            connection.minique_number = (connection._get_socket(), number)  # type: ignore[attr-defined]
+        return number
 
 
 def checked(reply: Any) -> Any:

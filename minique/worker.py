@@ -112,6 +112,8 @@ class Worker:
     `name` must never have been used before, by any worker of this namespace: claims are named after it.
     """
 
+    is_exact = False
+
     def __init__(
         self,
         store: Store,

@@ -26,6 +26,8 @@ LONG_SECONDS = 60.0
 
 
 class Part:
+    is_exact = False
+
     """Ticks by a script: numbers are rests, exceptions are raised."""
 
     def __init__(self, *script, bell=None, watched=()):

@@ -8,9 +8,9 @@ local reply = {now, current}
 if current == revision then return reply end
 local flat = redis.call('HGETALL', SCHEDULES)
 for i = 1, #flat, 2 do
-  local cursor, last, at = string.match(redis.call('HGET', SLOTS, flat[i]) or '', '^(%S+) ?(%S*) ?(%S*)$')
+  local cursor, last, at = string.match(redis.call('HGET', SLOTS, flat[i]) or '', '^([%d.]+) ?(%S*) ?([%d.]*)$')
   local n = #reply
-  reply[n + 1], reply[n + 2], reply[n + 3] = flat[i], flat[i + 1], cursor or ''
+  reply[n + 1], reply[n + 2], reply[n + 3] = flat[i], flat[i + 1], tonumber(cursor) and cursor or ''
   reply[n + 4], reply[n + 5] = last or '', at or ''
 end
 return reply
