@@ -1,4 +1,5 @@
-"""`python -m naive_daemon`: watch a table and do what is due; add rows from another shell.
+"""`python -m naive_daemon`: watch a table and do what is due; add rows from another shell. And, beside it, a timer that
+keeps everything in memory.
 
 The one place of this package that looks at the real clock and really sleeps.
 """
@@ -7,18 +8,24 @@ import argparse
 import importlib
 import json
 import os
+import shlex
 import signal
 import socket
 import sqlite3
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, NoReturn
 
-from naive_daemon import claiming, daemon
+from naive_daemon import claiming, daemon, timer
 from naive_daemon.database import STATES, Database, DatabaseUnusable, Row
 
 FINE, FAILED, USAGE = 0, 1, 2
+
+# Threads of the timer: work that waits for others most of the time hardly minds a few beside it.
+THREADS = 4
 
 
 def do_print(*arguments: object) -> None:
@@ -74,19 +81,26 @@ def seconds(text: str) -> float:
     return value
 
 
-def told(work: daemon.Work) -> daemon.Work:
+def told(work: daemon.Work, name: str = "row") -> daemon.Work:
     """The same work, saying on standard error what becomes of each row, so that one can watch."""
 
     def doing(row: Row) -> None:
-        say(f"row {row.id}: {row.work} {row.arguments_text}")
+        say(f"{name} {row.id}: {row.work} {row.arguments_text}")
         try:
             work(row)
         except Exception as problem:
-            say(f"row {row.id}: error, {problem}")
+            say(f"{name} {row.id}: error, {problem}")
             raise
-        say(f"row {row.id}: done")
+        say(f"{name} {row.id}: done")
 
     return doing
+
+
+def whole_number(text: str) -> int:
+    """A number of threads from the command line."""
+    if not (text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
+    return int(text)
 
 
 def say(line: str) -> None:
@@ -119,11 +133,24 @@ def parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser
     top = argparse.ArgumentParser(
         prog="python -m naive_daemon", description="Look in a table; do what is due; sleep ten seconds; again."
     )
-    verbs = top.add_subparsers(dest="verb", required=True, metavar="run|claim|add|list")
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="run|claim|add|list|timer")
     run = verbs.add_parser("run", help="the plain loop, one process")
     claim = verbs.add_parser("claim", help="the loop with row claims; start as many as you like")
     add = verbs.add_parser("add", help="put a row into the table")
     show = verbs.add_parser("list", help="show the rows")
+    clock = verbs.add_parser(
+        "timer",
+        help="no table: do what standard input says, when it is due, and forget it on exit",
+        description="Reads lines SECONDS WORK [ARGUMENTS], and does each piece of work so many seconds later. All is "
+        "kept in memory alone. Ends when the input has ended and everything is done.",
+    )
+    clock.add_argument(
+        "--threads",
+        type=whole_number,
+        default=THREADS,
+        metavar="N",
+        help="how much is done at a time (default: %(default)s)",
+    )
     every_verb = {"run": run, "claim": claim, "add": add, "list": show}
     for one in every_verb.values():
         one.add_argument(
@@ -164,7 +191,7 @@ def parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser
     add.add_argument("--in", dest="after", type=seconds, default=0.0, metavar="SECONDS", help="due so much later")
     show.add_argument("--state", choices=STATES, help="only these rows")
     show.add_argument("--json", action="store_true", help="for programs")
-    return top, every_verb
+    return top, {**every_verb, "timer": clock}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -174,6 +201,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown:
         allowed = sorted(flag for action in verbs[options.verb]._actions for flag in action.option_strings)
         verbs[options.verb].error(f"unknown: {' '.join(unknown)}; allowed are {', '.join(allowed)}")
+    if options.verb == "timer":
+        keep_time(options.threads)
     try:
         database = Database(options.database)
     except DatabaseUnusable as problem:
@@ -217,6 +246,72 @@ def act(options: argparse.Namespace, database: Database) -> int:
     except KeyboardInterrupt:
         say("stopped; a row that was being done is not marked and will be done again")
         return FINE
+
+
+class NothingLeft(Exception):
+    """The input has ended, and all of the work."""
+
+
+def keep_time(threads: int) -> NoReturn:
+    """The verb `timer`. Ends the process itself."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    bell, input_ended = timer.Bell(), threading.Event()
+
+    def wait(seconds: float | None) -> None:
+        if input_ended.is_set() and not keeper.left:
+            raise NothingLeft
+        bell.wait(seconds)
+
+    keeper = timer.Timer(
+        timer.Threads(threads).start,
+        clock=time.monotonic,
+        wait=wait,
+        wake=bell.ring,
+        report=lambda problem: None,  # told has said it
+    )
+
+    def read() -> None:
+        try:
+            take_in(keeper)
+        finally:
+            input_ended.set()
+            bell.ring()
+
+    say(f"reading lines SECONDS WORK [ARGUMENTS], {threads} at a time; Ctrl-C stops")
+    threading.Thread(target=read, name="reader", daemon=True).start()
+    try:
+        keeper.run()
+    except NothingLeft:
+        say("nothing is left to do")
+    except KeyboardInterrupt:
+        say(f"stopped; forgotten for ever: {keeper.left - keeper.begun} that waited, {keeper.begun} half done")
+    # Not by way of sys.exit: while that takes the interpreter down, a thread that is printing would abort it.
+    os._exit(FINE)
+
+
+def take_in(keeper: timer.Timer) -> None:
+    """Gives every line of standard input to the timer; says of a line that cannot be read what is wrong with it."""
+    try:
+        with open(0, encoding="utf-8", errors="replace", closefd=False) as lines:
+            for number, line in enumerate(lines, start=1):
+                try:
+                    if words := shlex.split(line):
+                        after, row = understood(number, words)
+                        keeper.call_in(after, partial(told(built_in_work, "line"), row))
+                except (argparse.ArgumentTypeError, ValueError) as problem:
+                    say(f"line {number}: not understood, {problem}")
+    except OSError as problem:
+        say(f"naive_daemon: cannot read standard input: {problem}")
+
+
+def understood(number: int, words: list[str]) -> tuple[float, Row]:
+    """The words of a line: in how many seconds, and what. Raises ValueError saying what is wrong."""
+    if len(words) < 2:
+        raise ValueError("expected SECONDS WORK [ARGUMENTS], for example: 5 print hello")
+    after, work, *arguments = words
+    if work not in WORKS:
+        raise ValueError(f"unknown work {work!r}; known: {', '.join(WORKS)}")
+    return seconds(after), Row(number, work, json.dumps([value(argument) for argument in arguments]))
 
 
 if __name__ == "__main__":
