@@ -87,9 +87,9 @@ def parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser
     )
     compare.add_argument(
         "--designs",
-        default=",".join(ladder.KNOWN),
+        default=",".join(ladder.DEFAULT),
         metavar="A,B",
-        help="which, separated by commas (default: %(default)s)",
+        help=f"which, separated by commas, of {', '.join(ladder.KNOWN)} (default: %(default)s)",
     )
     compare.add_argument(
         "--output",

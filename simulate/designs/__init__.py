@@ -14,8 +14,12 @@ from simulate.actors import Process, World
 KNOWN = {
     "naive": "simulate.designs.naive",
     "claiming": "simulate.designs.claiming",
+    "timer": "simulate.designs.timer",
     "minique": "simulate.designs.minique",
 }
+
+# What is compared when nobody says otherwise: the two ways that the README sets side by side, and the step between.
+DEFAULT = ("naive", "claiming", "minique")
 
 
 class Design(ABC):
