@@ -553,7 +553,8 @@ def _add_delayed(commands: Any, reading: _Parser, common: _Parser) -> None:
     delayed = commands.add_parser(
         "delayed", parents=[reading, choosing], help="delayed jobs: list (of itself), count, cancel, move, run"
     )
-    delayed.set_defaults(run=_delayed, limit=100)
+    delayed.add_argument("--limit", type=_count, default=100, metavar="N", help="default: %(default)s")
+    delayed.set_defaults(run=_delayed)
     deeds = delayed.add_subparsers(metavar="list|count|cancel|move|run", parser_class=_Parser)
     one = deeds.add_parser("list", parents=[reading, choosing], help="the next due first")
     one.add_argument("--limit", type=_count, default=100, metavar="N", help="default: %(default)s")

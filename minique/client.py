@@ -32,6 +32,11 @@ from minique.subscription import check_queue_name
 P = ParamSpec("P")
 R = TypeVar("R")
 
+Span = timedelta | float
+"""A timedelta, or seconds."""
+When = datetime | float
+"""A datetime with its zone, or epoch seconds."""
+
 MANY_AT_ONCE = 1000
 MANY_AT_ONCE_BYTES = 1_000_000
 
@@ -69,26 +74,18 @@ class Client:
         return Handle(self, id)
 
     @overload
-    def enqueue_in(
-        self, delay: timedelta | float, kind: JobFunction[P, R], /, *args: P.args, **kwargs: P.kwargs
-    ) -> Handle[R]: ...
+    def enqueue_in(self, delay: Span, kind: JobFunction[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]: ...
     @overload
-    def enqueue_in(
-        self, delay: timedelta | float, kind: type[Job] | JobClass, /, *args: Any, **kwargs: Any
-    ) -> Handle[Any]: ...
-    def enqueue_in(self, delay: timedelta | float, kind: Enqueueable, /, *args: Any, **kwargs: Any) -> Handle[Any]:
+    def enqueue_in(self, delay: Span, kind: type[Job] | JobClass, /, *args: Any, **kwargs: Any) -> Handle[Any]: ...
+    def enqueue_in(self, delay: Span, kind: Enqueueable, /, *args: Any, **kwargs: Any) -> Handle[Any]:
         """Store a job to be queued after a delay, a timedelta or seconds, counted by the server's clock."""
         return self._delay(_due_in(delay), kind, args, kwargs)
 
     @overload
-    def enqueue_at(
-        self, when: datetime | float, kind: JobFunction[P, R], /, *args: P.args, **kwargs: P.kwargs
-    ) -> Handle[R]: ...
+    def enqueue_at(self, when: When, kind: JobFunction[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]: ...
     @overload
-    def enqueue_at(
-        self, when: datetime | float, kind: type[Job] | JobClass, /, *args: Any, **kwargs: Any
-    ) -> Handle[Any]: ...
-    def enqueue_at(self, when: datetime | float, kind: Enqueueable, /, *args: Any, **kwargs: Any) -> Handle[Any]:
+    def enqueue_at(self, when: When, kind: type[Job] | JobClass, /, *args: Any, **kwargs: Any) -> Handle[Any]: ...
+    def enqueue_at(self, when: When, kind: Enqueueable, /, *args: Any, **kwargs: Any) -> Handle[Any]:
         """Store a job to be queued at a time: a datetime with its zone, or epoch seconds. A past time means now."""
         return self._delay(_due_at(when), kind, args, kwargs)
 

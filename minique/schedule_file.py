@@ -21,7 +21,6 @@ a process started is lost at each restart), `rails_env`, `custom_job_class`.
 
 from __future__ import annotations
 
-import importlib
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -413,6 +412,8 @@ def _syntax(path: str, text: str, error: Any) -> BadSchedule:
 
 def _yaml() -> Any:
     try:
-        return importlib.import_module("yaml")
+        import yaml
+
+        return yaml
     except ImportError:
         raise UsageError("a schedule file needs PyYAML: pip install 'minique-queue[schedule]'") from None

@@ -16,6 +16,7 @@ from inspect import Signature
 from random import Random
 from typing import Any, NamedTuple
 
+from minique import store
 from minique.call import Unreadable, read_call
 from minique.clock import Clock
 from minique.errors import ServerError, UnknownJobClass, UsageError
@@ -26,21 +27,6 @@ from minique.perform import Context, Raised, Returned
 from minique.processes import Ending, Processes, Task
 from minique.reaper import Reaper
 from minique.registry import Registry
-from minique.store import (
-    CLAIM_LIMIT,
-    Arrow,
-    Beat,
-    Claim,
-    Claimed,
-    Complete,
-    Fail,
-    Finished,
-    Leased,
-    Release,
-    Renew,
-    Retry,
-    Store,
-)
 from minique.subscription import Subscription
 
 LEASE_SECONDS = 10.0
@@ -75,8 +61,8 @@ class Settings:
             raise UsageError(
                 f"a lease of {self.lease:g} s is too short to work under; use 2 or more, 10 is the default"
             )
-        if not 1 <= self.batch_limit <= CLAIM_LIMIT:
-            raise UsageError(f"the batch limit is {self.batch_limit}; use 1 to {CLAIM_LIMIT}")
+        if not 1 <= self.batch_limit <= store.CLAIM_LIMIT:
+            raise UsageError(f"the batch limit is {self.batch_limit}; use 1 to {store.CLAIM_LIMIT}")
 
 
 class State(NamedTuple):
@@ -86,13 +72,13 @@ class State(NamedTuple):
     """Of the next claim; counts on only after a claim that was answered with jobs."""
     claim: str = ""
     """Under which everything below is held; empty when nothing is."""
-    held: tuple[Leased, ...] = ()
+    held: tuple[store.Leased, ...] = ()
     """Claimed, not started."""
-    running: Leased | None = None
+    running: store.Leased | None = None
     started_at: float = 0.0
     killed: str = ""
     """Why the running job was killed, if it was."""
-    ended: tuple[Arrow, ...] = ()
+    ended: tuple[store.Arrow, ...] = ()
     """What the server has not been told yet."""
     lease_until: float = 0.0
     renew_at: float = 0.0
@@ -106,6 +92,9 @@ class State(NamedTuple):
     """Set once no more is to be claimed: when to kill what still runs."""
 
 
+_Parsed = tuple[store.Leased, Task | Raised]
+
+
 class Worker:
     """A worker of one subscription, holding one claim at a time.
 
@@ -116,7 +105,7 @@ class Worker:
 
     def __init__(
         self,
-        store: Store,
+        store: store.Store,
         registry: Registry,
         processes: Processes,
         clock: Clock,
@@ -136,7 +125,7 @@ class Worker:
         self._events = events
         self._reaper = Reaper(store, clock, events)
         self._batch_limit = self.settings.batch_limit if processes.in_line else 1
-        self._parsed: tuple[Leased, Task | Raised] | None = None  # of the latest job, so that it is read only once
+        self._parsed: _Parsed | None = None  # of the latest job, so that it is read only once
         self.asked_to_stop_at: float | None = None
         self.lock = threading.Lock()
         """Between a tick and the keeper's: held while `state` is changed by either."""
@@ -206,7 +195,7 @@ class Worker:
         ended = state.ended
         if state.stop_at is None and state.unanswered:
             # What a claim without an answer may have taken would wait for the lease.
-            ended = (*ended, Release(f"{self.name}:{state.number}"))
+            ended = (*ended, store.Release(f"{self.name}:{state.number}"))
         self._change(stop_at=stop_at, ended=ended)
 
     def _hear(self, now: float) -> None:
@@ -233,22 +222,22 @@ class Worker:
     def _trip(self, now: float) -> None:
         """One round trip, if there is anything to say or to ask."""
         state, settings = self.state, self.settings
-        arrows: list[Arrow] = list(state.ended)
+        arrows: list[store.Arrow] = list(state.ended)
         gives_back = bool(state.held) and (state.stop_at is not None or state.lease_until - now < LEAST_LEASE_SECONDS)
         if gives_back:
             # Too late to start them, by the lease or by a stop; the next worker need not wait until it runs out.
-            arrows.append(Release(state.claim, [job.id for job in state.held]))
+            arrows.append(store.Release(state.claim, [job.id for job in state.held]))
         renews = state.running is not None and now >= state.renew_at
         if renews:
-            arrows.append(Renew(state.claim, settings.lease))
+            arrows.append(store.Renew(state.claim, settings.lease))
         looks = now >= state.look_at
         if looks:
-            arrows.append(Beat(self.name, settings.subscription.text, self.about()))
+            arrows.append(store.Beat(self.name, settings.subscription.text, self.about()))
             arrows += self._reaper.arrows
         wants = state.running is None and (gives_back or not state.held) and state.stop_at is None
         if wants:
             claim = f"{self.name}:{state.number}"
-            arrows.append(Claim(claim, settings.subscription.text, state.limit, settings.lease))
+            arrows.append(store.Claim(claim, settings.subscription.text, state.limit, settings.lease))
         if not arrows:
             return
 
@@ -280,7 +269,7 @@ class Worker:
             self._lost(state.running.id)
             self._kill("lease lost")
 
-    def _take(self, claim: str, claimed: Claimed, now: float, changes: dict[str, Any]) -> None:
+    def _take(self, claim: str, claimed: store.Claimed, now: float, changes: dict[str, Any]) -> None:
         if not claimed.jobs:
             changes["limit"] = 1
             if self.settings.burst:
@@ -346,7 +335,7 @@ class Worker:
 
     # From a job to its task, and from its end to an arrow.
 
-    def _task(self, job: Leased) -> Task | Raised:
+    def _task(self, job: store.Leased) -> Task | Raised:
         """What to run; or, as a failure, why that cannot be known."""
         if self._parsed is not None and self._parsed[0] is job:
             return self._parsed[1]
@@ -354,7 +343,7 @@ class Worker:
         self._parsed = (job, task)
         return task
 
-    def _read(self, job: Leased) -> Task | Raised:
+    def _read(self, job: store.Leased) -> Task | Raised:
         queue, newline, body = job.record.partition("\n")
         try:
             if not newline or queue != job.queue or not is_id(job.id):
@@ -368,19 +357,21 @@ class Worker:
             return Raised("UnknownJobClass", f"{error}. Does the worker import the module that defines it?", "")
         return Task(job_class, Context(job.id, job.queue, job.attempt, call.slot), call)
 
-    def _job_class(self, job: Leased) -> JobClass:
+    def _job_class(self, job: store.Leased) -> JobClass:
         task = self._task(job)
         return task.job_class if isinstance(task, Task) else _UNKNOWN_CLASS
 
-    def _note(self, job: Leased, ending: Ending) -> None:
+    def _note(self, job: store.Leased, ending: Ending) -> None:
         """Turn an ending into what the server is to be told with the next trip."""
         killed, claim = self.state.killed, self.state.claim
-        arrow: Arrow | None
+        arrow: store.Arrow | None
         if isinstance(ending, Returned):
             lifetime = NONE_LIFETIME_SECONDS if ending.result == "null" else self._job_class(job).result_lifetime
-            arrow = Complete(claim, (Finished(job.id, ending.result, lifetime, job.failures + job.deaths > 0),))
+            arrow = store.Complete(
+                claim, (store.Finished(job.id, ending.result, lifetime, job.failures + job.deaths > 0),)
+            )
         elif killed == "stop":
-            arrow = Release(claim, (job.id,))
+            arrow = store.Release(claim, (job.id,))
         elif killed == "lease lost":
             arrow = None
         elif isinstance(ending, Raised):
@@ -392,46 +383,46 @@ class Worker:
         with self.lock:
             state = self.state
             ended = state.ended
-            if isinstance(arrow, Complete) and ended and isinstance(ended[-1], Complete):
-                ended = (*ended[:-1], Complete(claim, (*ended[-1].jobs, *arrow.jobs)))
+            if isinstance(arrow, store.Complete) and ended and isinstance(ended[-1], store.Complete):
+                ended = (*ended[:-1], store.Complete(claim, (*ended[-1].jobs, *arrow.jobs)))
             elif arrow is not None:
                 ended = (*ended, arrow)
             left = state.claim if state.held or ended else ""
             self.state = state._replace(running=None, killed="", ended=ended, claim=left)
 
-    def _failed(self, job: Leased, raised: Raised) -> Retry | Fail:
+    def _failed(self, job: store.Leased, raised: Raised) -> store.Retry | store.Fail:
         job_class = self._job_class(job)
         failures = job.failures + 1
         told = {"error": raised.error, "message": raised.message, "traceback": raised.traceback}
         failure = json.dumps({**told, "attempt": job.attempt, "worker": self.name, "queue": job.queue})
         if raised.may_retry and failures <= job_class.retries:
             wait_seconds = job_class.backoff.delay_seconds(failures, self._rng)
-            return Retry(self.state.claim, job.id, round(wait_seconds, 6), failure)
-        return Fail(self.state.claim, job.id, failure)
+            return store.Retry(self.state.claim, job.id, round(wait_seconds, 6), failure)
+        return store.Fail(self.state.claim, job.id, failure)
 
     def about(self) -> str:
         running = self.state.running
         return json.dumps({**self.settings.about, "job": running.id if running else None})
 
-    def _tell(self, ended: Sequence[Arrow], answers: Sequence[Any]) -> None:
+    def _tell(self, ended: Sequence[store.Arrow], answers: Sequence[Any]) -> None:
         """Say what became of what the server was told; a refusal is no error, but worth a line."""
         for arrow, answer in zip(ended, answers, strict=False):
-            if isinstance(arrow, Complete):
+            if isinstance(arrow, store.Complete):
                 for job, counted in zip(arrow.jobs, answer, strict=True):
                     if not counted:
                         self._lost(job.id)
                     elif self._events.each_job:
                         self._events.emit("completed", job=job.id, worker=self.name)
-            elif isinstance(arrow, Release):
+            elif isinstance(arrow, store.Release):
                 for id in arrow.ids if answer else ():
                     self._events.emit("released", job=id, worker=self.name)
-            elif isinstance(arrow, (Retry, Fail)):
+            elif isinstance(arrow, (store.Retry, store.Fail)):
                 if not answer:
                     self._lost(arrow.id)
                     continue
                 failure = json.loads(arrow.failure)
                 fields = {name: failure[name] for name in ("queue", "attempt", "worker", "error", "message")}
-                if isinstance(arrow, Retry):
+                if isinstance(arrow, store.Retry):
                     self._events.emit("retry", job=arrow.id, **fields, in_seconds=arrow.in_seconds)
                 else:
                     self._events.emit("failed", job=arrow.id, **fields)
