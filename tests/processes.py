@@ -99,6 +99,10 @@ class Result(NamedTuple):
         return json.loads(self.output)
 
 
+# Second words of `minique delayed`: options of the server stand behind them.
+DELAYED_DEEDS = ("list", "count", "cancel", "move", "run")
+
+
 class Commands:
     """`minique …` as somebody types it, on one server and in one namespace; ends what it started, by its id."""
 
@@ -112,7 +116,7 @@ class Commands:
 
     def start(self, *words: object, **environment: str) -> Running:
         typed = list(map(str, words))
-        place = 2 if typed[0] == "failed" else 1
+        place = 2 if typed[0] in ("failed", "schedule") or typed[:2][-1] in DELAYED_DEEDS else 1
         if typed[0] in ("worker", "enqueue"):
             typed += ["--import", "tests.sample_jobs"]
         typed[place:place] = ["--url", self.url, "--namespace", self.namespace]

@@ -875,6 +875,8 @@ class TestFire:
         assert self.fire(store, at(60)) == Fired("passed", START + 60)
         assert self.fire(store, at(60), id="another's") == Fired("passed", START + 60)
         assert queue_of(store) == ["job"]
+        [row] = store.agenda(NOW).entries
+        assert (row.cursor, row.last_id, row.last_at) == (START + 60, "job", START + 60)
         assert store.look(NOW, "job").record == "mail\nbody"
 
     def test_twice_equals_once(self, store):
@@ -929,7 +931,7 @@ class TestSchedule:
     def test_an_entry_begins_now(self, store):
         assert store.schedule(at(5), "report", "{}")
         [row] = store.agenda(at(6)).entries
-        assert row == RecurringRow("report", "{}", START + 5, "")
+        assert row == RecurringRow("report", "{}", START + 5, "", None)
 
     def test_the_same_again_changes_nothing(self, store):
         store.schedule(NOW, "report", "{}")
