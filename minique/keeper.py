@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from minique.store import Arrow, Beat, Release, Renew
-from minique.worker import BATCH_SECONDS, Worker
+from minique.worker import BATCH_SECONDS, RENEWALS_PER_LEASE, Worker
 
 
 class Keeper:
@@ -60,7 +60,7 @@ class Keeper:
                 worker.state = worker.state._replace(ended=now_ended)
                 if renews and worker.state.claim == state.claim:
                     worker.state = worker.state._replace(
-                        renew_at=now + worker.settings.lease / 4,
+                        renew_at=now + worker.settings.lease / RENEWALS_PER_LEASE,
                         lease_until=now + worker.settings.lease if answers[-1] else worker.state.lease_until,
                     )
         return BATCH_SECONDS

@@ -30,7 +30,8 @@ from minique.registry import Registry
 from minique.subscription import Subscription
 
 LEASE_SECONDS = 10.0
-RENEW_EVERY_SECONDS = LEASE_SECONDS / 4  # two renewals may be lost before the lease is
+RENEWALS_PER_LEASE = 4  # two of them may be lost before the lease is
+RENEW_EVERY_SECONDS = LEASE_SECONDS / RENEWALS_PER_LEASE
 LEAST_LEASE_SECONDS = 1.0
 """No job is started with less lease than this."""
 SHUTDOWN_TIMEOUT_SECONDS = 8.0  # a container is killed after 10
@@ -252,7 +253,7 @@ class Worker:
                 changes["held"] = ()
             if renews:
                 stands, answers = answers[0], answers[1:]
-                changes["renew_at"] = now + settings.lease / 4
+                changes["renew_at"] = now + settings.lease / RENEWALS_PER_LEASE
                 if stands:
                     changes["lease_until"] = now + settings.lease
             if looks:
@@ -281,7 +282,7 @@ class Worker:
             held=claimed.jobs,
             # Counted from before the question was sent, so that this side never believes in more than the server does.
             lease_until=now + claimed.lease_seconds,
-            renew_at=now + self.settings.lease / 4,
+            renew_at=now + self.settings.lease / RENEWALS_PER_LEASE,
         )
         if self._events.each_job:
             for job in claimed.jobs:
