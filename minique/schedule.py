@@ -167,6 +167,8 @@ class Entry:
         if not self.job or len(self.job) > _TEXT_LIMIT or not self.job.isprintable() or " " in self.job:
             remedy = "give the name of a job class, visible characters without spaces"
             raise self._bad("job", f"job is {_short(self.job)}; {remedy}")
+        if len(self.queue) > _TEXT_LIMIT:
+            raise self._bad("queue", f"queue is {_short(self.queue)}, longer than the name of a queue can be")
         if self.queue:
             try:
                 check_queue_name(self.queue)
@@ -203,9 +205,8 @@ class Entry:
         except (ValueError, TypeError, RecursionError) as error:
             raise self._bad("args", f"the arguments cannot be written as JSON: {error}") from None
         if len(text.encode()) > PAYLOAD_LIMIT_BYTES:
-            raise self._bad(
-                "args", f"the arguments take more than {PAYLOAD_LIMIT_BYTES:,} bytes as JSON: pass where they are"
-            )
+            what = f"the arguments take more than {PAYLOAD_LIMIT_BYTES:,} bytes as JSON"
+            raise self._bad("args", f"{what}: store them elsewhere and pass where they are")
         object.__setattr__(self, "args", tuple(args))
         object.__setattr__(self, "kwargs", kwargs)
 
@@ -442,9 +443,10 @@ class Entry:
                     notes.append(f"first after {text}")
             else:
                 notes.append(f"first after {text}")
-            if shift < 0 and moment + new < change + old:
-                notes.append(f"{_clock(moment + new)} for the second time")
         offset = _offset(zone, moment)
+        recent = _first_change(zone, moment - DAY_SECONDS, moment)
+        if recent is not None and moment + offset < recent + _offset(zone, recent - 1):
+            notes.append(f"{_clock(moment + offset)} for the second time")
         coming = _first_change(zone, moment, moment + DAY_SECONDS)
         if coming is not None and moment + offset >= coming + _offset(zone, coming):
             here = _clock(moment + offset)
