@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -86,8 +87,9 @@ class Running:
         return self.process.returncode
 
     def kill(self) -> None:
+        # Its output is not read to the end: a child that wrongly outlives it may hold that open.
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
 
 
 class Result(NamedTuple):
@@ -176,6 +178,18 @@ class KeepingServer:
     def stop(self) -> None:
         self._process.kill()
         self._process.wait()
+
+    def refuse(self, times: int) -> None:
+        """While it is stopped: hang up on so many callers."""
+        path = self._short / "socket"
+        path.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX) as line:
+            line.bind(str(path))
+            line.listen()
+            line.settimeout(PATIENCE_SECONDS)
+            for _ in range(times):
+                line.accept()[0].close()
+        path.unlink()
 
     def close(self) -> None:
         self.stop()

@@ -342,6 +342,7 @@ class TestAServerThatGoesAway:
         Path(f"{path}.go").touch()
         until(lambda: len(told(path)) == 2, PATIENCE_SECONDS)
         until(lambda: "unreachable" in worker.log(), PATIENCE_SECONDS)
+        server.refuse(8)
         server.start()
         # then
         until(lambda: {handle.state() for handle in [held, *others]} == {"done"}, PATIENCE_SECONDS)
@@ -359,6 +360,7 @@ class TestAServerThatGoesAway:
         until(lambda: waits_for_its_bell(mq), PATIENCE_SECONDS)
         server.stop()
         until(lambda: "unreachable" in scheduler.log(), PATIENCE_SECONDS)
+        server.refuse(8)
         server.start()
         handle = mq.enqueue_in(0.1, send_welcome, 7)
         until(lambda: handle.state() == "queued", PATIENCE_SECONDS)

@@ -567,13 +567,14 @@ class TestAsAProcess:
     def test_what_is_printed_appears_once(self) -> None:
         # given something in the parent's buffer when it forks
         parent = parent_process(
+            "import atexit\natexit.register(print, 'goodbye')\n"
             "sys.stdout.write('the parent. ')\n"
             "processes.prepare()\ngive('talk', 'one')\nprocesses.prepare()\nend()\n"
             "give('talk', 'two')\nend()\nprocesses.close()\n"
         )
         # then
         output, errors = parent.communicate(timeout=PATIENCE_SECONDS)
-        assert output == "the parent. one\ntwo\n"
+        assert output == "the parent. one\ntwo\ngoodbye\n", "and so do the parent's last words"
         assert errors == "one\ntwo\n"
 
     @needs_proc
