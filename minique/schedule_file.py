@@ -405,7 +405,7 @@ def _syntax(path: str, text: str, error: Any) -> BadSchedule:
         what += '; a value that begins with @ needs quotes: cron: "@daily"'
     elif "\t" in found[: len(found) - len(found.lstrip())]:
         what += "; indent with spaces, not with tabs"
-    elif "<%" in found:
+    elif "<%" in text:
         what += "; templates (<% … %>) are not filled in here"
     return BadSchedule(f"{path}, line {mark.line + 1}: {what}")
 
