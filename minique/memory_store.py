@@ -383,7 +383,7 @@ class MemoryStore(Store):
 
     def _schedule(self, arrow: Schedule, stamp: str, now: float) -> bool:
         entry, definition = arrow.entry, arrow.definition
-        if definition == self._schedules.get(entry, "") and not arrow.restart:
+        if definition == self._schedules.get(entry, ""):
             return False
         if definition:
             self._schedules[entry] = definition

@@ -7,6 +7,7 @@ Entries are kept on the server, so that any scheduler fires them, also one that 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -15,11 +16,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from minique.call import write_call
 from minique.errors import UsageError
 from minique.job import Enqueueable, job_class_of
-from minique.schedule import Entry
+from minique.schedule import LATEST_SECONDS, Entry
 from minique.store import Recurring
 
 if TYPE_CHECKING:
     from minique.client import Client, Handle
+
+LONGEST_SLOT = math.nextafter(LATEST_SECONDS, 0.0)
+"""With as many digits as a slot can have: a body that is not too large with it never is."""
 
 
 class Kept(NamedTuple):
@@ -96,6 +100,7 @@ class Schedules:
         """Keep an entry as it is; False when it stands there already. With another timetable it begins anew."""
         if not entry.queue:
             raise UsageError(f"entry {entry.name!r} names no queue: give it one, or import its job class")
+        write_call(entry.job, entry.args, entry.kwargs, LONGEST_SLOT)  # raises for what no scheduler could fire
         before = self.get(entry.name)
         restart = before is not None and (before.entry is None or not _same_course(before.entry, entry))
         client = self._client

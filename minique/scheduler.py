@@ -8,7 +8,6 @@ entry only moves forward, in the same step that queues the job.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -18,13 +17,12 @@ from minique.errors import UsageError
 from minique.events import Events
 from minique.ids import make_slot_id
 from minique.keys import DELAYED_BELL, LIMITS
-from minique.schedule import LATEST_SECONDS, Entry
+from minique.recurring import LONGEST_SLOT
+from minique.schedule import Entry
 from minique.store import Agenda, Arrow, Beat, Fire, Fired, Promote, Promoted, Recurring, RecurringRow, Store
 
 PROMOTE_AT_ONCE = LIMITS["PROMOTE_LIMIT"]
 FIRE_AT_ONCE = 100
-LONGEST_SLOT = math.nextafter(LATEST_SECONDS, 0.0)
-"""With as many digits as a slot can have: a body that is not too long with it never is."""
 
 LONGEST_REST_SECONDS = 5.0
 """What became the first to be due rings the schedulers' bell. Should the one that heard it die of a crash before it

@@ -2,10 +2,10 @@
 -- uses      put
 -- keys      SCHEDULES SLOTS REVISION
 -- args      now entry definition restart
--- returns   1, or 0 when nothing changed
+-- returns   1, or 0 when it stands there already: said twice, it does not begin anew twice
 
 local before = redis.call('HGET', SCHEDULES, entry)
-if definition == (before or '') and restart == '0' then return 0 end
+if definition == (before or '') then return 0 end
 if definition == '' then
   redis.call('HDEL', SCHEDULES, entry)
   redis.call('HDEL', SLOTS, entry)
