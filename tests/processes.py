@@ -73,6 +73,11 @@ class Running:
         """What it has written to stderr."""
         return self._log.read_text(errors="backslashreplace")
 
+    def must_run(self) -> bool:
+        """Answers True; a command that has ended is not waited for in vain, but says what it said last."""
+        assert self.process.poll() is None, f"ended with code {self.process.returncode}:\n{self.log()}"
+        return True
+
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
 
