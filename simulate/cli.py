@@ -6,6 +6,7 @@ The one place of this package that looks at the real clock (for the progress bar
 import argparse
 import contextlib
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,14 +19,14 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from simulate import bench, experiments, traces
 from simulate import designs as ladder
-from simulate import experiments, traces
 from simulate.experiments import Comparison, Outcome
 from simulate.measures import Measures, Spread
 from simulate.plots import compare_figure, count, duration
 from simulate.workload import Load, generate
 
-FINE, USAGE, INTERRUPTED = 0, 2, 130
+FINE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 # Legible in a narrow terminal and in a log file.
 COLUMNS_WHEN_PIPED = 100
@@ -56,8 +57,8 @@ def positive(convert: Callable[[str], float]) -> Callable[[str], float]:
 
 def parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
     """The command line, and the part of it that belongs to each verb."""
-    top = argparse.ArgumentParser(prog="python -m simulate", description="The experiments, in virtual time.")
-    verbs = top.add_subparsers(dest="verb", required=True, metavar="compare")
+    top = argparse.ArgumentParser(prog="python -m simulate", description="The experiments.")
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="compare|bench")
     compare = verbs.add_parser("compare", help="one load, several designs: who waits how long, and what a crash costs")
     load = compare.add_argument_group("the load")
     load.add_argument("--trace", metavar="FILE", help="replay a log: .swf, .csv or .jsonl, each also with .gz")
@@ -99,21 +100,68 @@ def parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser
         help="where the figure and the JSON go (default: %(default)s)",
     )
     compare.add_argument("--json", action="store_true", help="print the JSON instead of the tables")
-    return top, {"compare": compare}
+    measure = verbs.add_parser("bench", help="real processes on a real server: how late, how fast")
+    subjects = measure.add_subparsers(dest="subject", required=True, metavar="scheduler")
+    scheduler = subjects.add_parser("scheduler", help="lateness of delayed and recurring jobs, promotion rate, idling")
+    scheduler.add_argument(
+        "--rate", type=positive(float), default=1000.0, metavar="R", help="jobs due per second (default: %(default)g)"
+    )
+    scheduler.add_argument(
+        "--seconds", type=positive(float), default=5.0, metavar="S", help="of each measurement (default: %(default)g)"
+    )
+    scheduler.add_argument(
+        "--backlog",
+        type=positive(int),
+        default=100_000,
+        metavar="N",
+        help="jobs that are due all at once (default: %(default)s)",
+    )
+    scheduler.add_argument(
+        "--polls",
+        type=several(float),
+        default=bench.POLLS,
+        metavar="S,S",
+        help="how often the neighbours look, in seconds (default: 1,5)",
+    )
+    scheduler.add_argument(
+        "--schedulers",
+        type=several(int),
+        default=(1, 2, 4),
+        metavar="N,N",
+        help="how many promote that backlog, in turn (default: 1,2,4)",
+    )
+    scheduler.add_argument(
+        "--output",
+        type=Path,
+        default=Path("results"),
+        metavar="FOLDER",
+        help="where the JSON goes (default: %(default)s)",
+    )
+    scheduler.add_argument("--json", action="store_true", help="print the JSON instead of the tables")
+    return top, {"compare": compare, "bench": scheduler}
+
+
+def several(convert: Callable[[str], float]) -> Callable[[str], tuple[float, ...]]:
+    """Numbers above zero, separated by commas."""
+    one = positive(convert)
+    return lambda text: tuple(one(part) for part in text.split(","))
 
 
 def main(arguments: Sequence[str] | None = None, clock: Callable[[], float] = time.monotonic) -> int:
-    """Runs one verb and returns the exit code: 0 fine, 2 usage, 130 interrupted."""
+    """Runs one verb and returns the exit code: 0 fine, 1 failed, 2 usage, 130 interrupted."""
     top, verbs = parser()
     options, unknown = top.parse_known_args(arguments)
     if unknown:
         allowed = sorted(flag for action in verbs[options.verb]._actions for flag in action.option_strings)
         verbs[options.verb].error(f"unknown: {' '.join(unknown)}; allowed are {', '.join(allowed)}")
     try:
-        return compare(options, clock)
+        return compare(options, clock) if options.verb == "compare" else bench_scheduler(options, clock)
     except (UsageError, traces.TraceError) as problem:
         print(f"simulate: {problem}", file=sys.stderr)
         return USAGE
+    except bench.BenchError as problem:
+        print(f"simulate: {problem}", file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt:
         print("simulate: interrupted; no file was left half-written", file=sys.stderr)
         return INTERRUPTED
@@ -161,6 +209,61 @@ def compare(options: argparse.Namespace, clock: Callable[[], float]) -> int:
     else:
         report(done, figure, data)
     return FINE
+
+
+def bench_scheduler(options: argparse.Namespace, clock: Callable[[], float]) -> int:
+    """The verb `bench scheduler`."""
+    folder = prepared(options.output)
+    asked = (options.rate, options.seconds, options.backlog, options.schedulers, options.polls)
+    # A friendly kill is as good as Control-C: what was started here is ended here.
+    before = signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    try:
+        with progress_bar(bench.work(*asked), clock, "measuring") as advance:
+            result = bench.scheduler(*asked, advance)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    text, data = result.to_json(), folder / "bench-scheduler.json"
+    with whole_file(data) as path:
+        path.write_text(text, encoding="utf-8")
+    if options.json:
+        print(text, end="")
+    else:
+        report_bench(result, data)
+    return FINE
+
+
+def report_bench(result: bench.Result, data: Path) -> None:
+    """Tables and words on standard output."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=COLUMNS_WHEN_PIPED)
+    title = f"Lateness: {count(result.rate)} jobs due per second, and {result.entries} recurring entries of one second"
+    late = Table(title=title, title_justify="left", title_style="bold")
+    for name in ("", "jobs", "p50", "p90", "p99", "max"):
+        late.add_column(name, justify="right" if name else "left")
+    for driven in result.driven:
+        for kind, found in (("delayed", driven.promoting), ("recurring", driven.firing)):
+            times = (duration(one / 1e3) for one in (found.p50, found.p90, found.p99, found.max))
+            late.add_row(f"{driven.name}, {kind}", f"{found.jobs:,}", *times, end_section=kind == "recurring")
+    console.print()
+    console.print(late)
+    calls = "; ".join(f"{driven.name} {count(driven.idle_calls_per_second)}" for driven in result.driven)
+    console.print(f"[bold]Calls per second with nothing to do[/]: {calls}.")
+    backlog = Table(title="Promotion of a backlog", title_justify="left", title_style="bold")
+    for name in ("schedulers", "jobs", "time", "per second"):
+        backlog.add_column(name, justify="right")
+    for one in result.backlogs:
+        backlog.add_row(f"{one.schedulers}", f"{one.jobs:,}", duration(one.seconds), f"{one.per_second:,.0f}")
+    console.print()
+    console.print(backlog)
+    console.print(
+        "[bold]Lateness[/]: from the planned time to the moment at which an idle worker holds the job, so the worker's "
+        "wake-up and claim are in it. Real processes and one private server on this machine, no network. The polling "
+        "schedulers are minique's own code, looking at fixed intervals as its neighbours do."
+    )
+    console.print("[bold]Here[/]: " + escape(", ".join(f"{name} {value}" for name, value in result.machine.items())))
+    console.print()
+    console.print(f"JSON: {escape(str(data))}", soft_wrap=True)
 
 
 def chosen_loads(options: argparse.Namespace) -> list[Load]:
@@ -225,11 +328,11 @@ def _advance(advance: Callable[[int], None], before: int, jobs: int) -> None:
 
 
 @contextlib.contextmanager
-def progress_bar(total: int, clock: Callable[[], float]) -> Iterator[Callable[[int], None]]:
+def progress_bar(total: int, clock: Callable[[], float], doing: str = "replaying") -> Iterator[Callable[[int], None]]:
     """A bar on standard error that counts jobs done; nothing at all when that is no terminal."""
     console = Console(stderr=True)
     columns = (
-        TextColumn("replaying"),
+        TextColumn(doing),
         BarColumn(),
         TextColumn("{task.completed:,.0f} of {task.total:,.0f} jobs"),
         TimeElapsedColumn(),

