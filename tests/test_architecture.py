@@ -243,7 +243,7 @@ ALONE = {
     ("naive_daemon", DRAWS_AT_RANDOM): set(),
     ("simulate", ASKS_THE_TIME): {"cli"},  # for its progress bar
     ("simulate", WAITS): set(),
-    ("simulate", FORKS_WAITS_AND_KILLS): set(),
+    ("simulate", FORKS_WAITS_AND_KILLS): {"bench"},  # which measures real processes
     ("simulate", DRAWS_AT_RANDOM): set(),
     ("simulate", SEEDS_BY_CHANCE): set(),
     ("simulate", TALKS_TO_A_SERVER): set(),
