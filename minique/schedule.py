@@ -294,7 +294,7 @@ class Entry:
             middle = (slot + high) / 2
             later = self._next(middle)
             if later is not None and later <= until:
-                slot = max(slot, later)
+                slot = later
             else:
                 high = middle
         return slot
@@ -357,7 +357,7 @@ class Entry:
         if not isinstance(text, str) or len(text) > _JSON_LIMIT:
             raise BadSchedule(f"an entry is JSON of at most {_JSON_LIMIT:,} characters, and this is not")
         try:
-            found = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_twins)
+            found = json.loads(text, object_pairs_hook=_no_twins)
         except (ValueError, RecursionError) as error:
             raise BadSchedule(f"the entry is not JSON: {error}") from None
         if not isinstance(found, dict):
@@ -745,10 +745,6 @@ def _is_text(value: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _no_constant(text: str) -> Any:
-    raise ValueError(f"{text} is no JSON")
 
 
 def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

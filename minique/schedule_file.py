@@ -94,7 +94,7 @@ def read_schedule(path: str | Path) -> ScheduleFile:
     if len(data) > FILE_LIMIT_BYTES:
         raise BadSchedule(f"{path} is larger than {FILE_LIMIT_BYTES:,} bytes, which no schedule is")
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode()  # PyYAML leaves out a byte order mark
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise BadSchedule(f"{path}, line {line}: this is not UTF-8; save the file in UTF-8") from None
@@ -250,7 +250,6 @@ class _Reader:
                 own[text] = _line(key)
                 yield text, key, value
         for one in merged:
-            self._count(one)
             if one.id != "mapping" or depth > DEPTH_LIMIT:
                 self._wrong(_line(one), "<< takes an alias of a mapping, one that does not contain itself")
                 continue

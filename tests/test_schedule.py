@@ -109,6 +109,20 @@ class TestSlots:
         assert cron(alias).same_timing(cron(ALIASES[alias]))
         assert cron(alias.upper()).next_slot(NOW) == cron(ALIASES[alias]).next_slot(NOW)
 
+    def test_the_aliases_are_those_of_crontab(self):
+        """NOW is a Monday in September, at 14:13."""
+        next_ones = {alias: utc(cron(alias).next_slot(NOW))[:16] for alias in ALIASES}
+        midnight, new_year = "2026-09-22 00:00", "2027-01-01 00:00"
+        assert next_ones == {
+            "@hourly": "2026-09-21 15:00",
+            "@daily": midnight,
+            "@midnight": midnight,
+            "@weekly": "2026-09-27 00:00",
+            "@monthly": "2026-10-01 00:00",
+            "@yearly": new_year,
+            "@annually": new_year,
+        }
+
     def test_the_last_day_and_the_last_friday(self):
         assert utc(cron("0 0 L * *").next_slot(NOW)) == "2026-09-30 00:00:00"
         assert utc(cron("0 0 LW 10 *").next_slot(NOW)) == "2026-10-30 00:00:00"
@@ -220,6 +234,9 @@ class TestDue:
             assert same.due_slots(slot - 1, before) == []
             assert same.due_slots(slot - 1, at) == [slot]
         assert one.last_due(slot - 3601, before) == slot - 3600
+        busy = entry(every_seconds=60, jitter_seconds=60)
+        waiting = next(slot for slot in steps(busy, NOW, NOW + 3600) if busy.fire_at(slot) > slot + 1)
+        assert busy.last_due(NOW - 3600, waiting + 1) == waiting - 60
 
     def test_nothing_is_due_when_no_time_has_passed(self):
         for policy in ("none", "last", "all"):
@@ -322,6 +339,12 @@ class TestAsText:
         except BadSchedule as error:
             message = str(error)
         assert len(message) < 3000
+
+    def test_equal_entries_have_the_same_text(self):
+        one = cron("* * * * *", kwargs={"a": 1, "b": 2})
+        other = cron("* * * * *", kwargs={"b": 2, "a": 1})
+        assert one == other
+        assert one.to_json() == other.to_json()
 
     def test_arguments_are_a_copy(self):
         inner = [1]
