@@ -433,16 +433,12 @@ class Entry:
             way = "forward" if shift > 0 else "back"
             text = f"clocks went {way} {_plural_span(abs(shift))}, from {was} to {is_now}"
             wall = _first_match(self._fields, change + old) if fixed and shift > 0 else None
-            if wall is not None and wall < change + new:
-                if shift > CORRECTION_SECONDS:
-                    notes.append(f"{_day_and_clock(wall)} was skipped and is dropped: {text}, more than three hours")
-                elif moment == change:
-                    planned = "" if wall == change + new else f"{_clock(wall)} does not exist that day, moved here: "
-                    notes.append(planned + text)
-                else:
-                    notes.append(f"first after {text}")
-            else:
+            if wall is None or wall >= change + new:
                 notes.append(f"first after {text}")
+            elif shift <= CORRECTION_SECONDS:
+                notes.append(f"{_clock(wall)} does not exist that day, moved here: {text}")
+            else:
+                notes.append(f"{_day_and_clock(wall)} was skipped and is dropped: {text}, more than three hours")
         offset = _offset(zone, moment)
         recent = _first_change(zone, moment - DAY_SECONDS, moment)
         if recent is not None and moment + offset < recent + _offset(zone, recent - 1):
@@ -504,7 +500,8 @@ def _first_change(zone: tzinfo, after: int, until: int) -> int | None:
 
 
 # Cron. The expression is matched against the digits on the wall, as if there were no zones; what the zone does is done
-# here. (Left to do both, cronsim 2.8 misses or invents slots near changes that are not whole hours, or at midnight.)
+# here. (Left to do both, cronsim 2.8 misses slots after changes that are not whole hours, answers with slots that are
+# past when asked within a repeated hour, moves what a missing day skipped, and was seen to search without end.)
 
 
 def _six_fields(cron: str) -> str:
