@@ -264,9 +264,8 @@ class Worker:
             if wants:
                 self._take(claim, answers[0], now, changes)
             self.state = self.state._replace(**changes)
-        if renews and not stands:
+        if state.running is not None and renews and not stands:
             # Its job may be another's by now, and what this child still does is of no use.
-            assert state.running is not None
             self._lost(state.running.id)
             self._kill("lease lost")
 
