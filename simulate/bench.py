@@ -336,7 +336,12 @@ def poll(url: str, namespace: str, every: float) -> None:
     """A scheduler as its neighbours are: it promotes all that is due, then sleeps for a fixed time."""
     with connect(url, namespace) as mq, contextlib.suppress(KeyboardInterrupt):
         part = Scheduler(mq.store, _clock, Events(), f"poll-{os.getpid()}")
-        run(part, lambda rest, bell: sleep_until(every) if rest else None, lambda: False, Events(), Random(0))
+
+        def wait(rest: float, bell: str | None) -> None:
+            if rest:
+                sleep_until(every)
+
+        run(part, wait, lambda: False, Events(), Random(0))
 
 
 def _number(rate: float, seconds: float) -> int:
