@@ -46,7 +46,10 @@ def _socket_of(path: Path) -> str:
     socket = str(path / "valkey.sock")
     if len(os.fsencode(socket)) > _SOCKET_PATH_LIMIT:
         name = hashlib.sha256(os.fsencode(path)).hexdigest()[:24]
-        socket = os.path.join(tempfile.gettempdir(), f"minique-{os.getuid()}-{name}.sock")
+        for folder in (tempfile.gettempdir(), "/tmp"):  # $TMPDIR may be deep, too
+            socket = os.path.join(folder, f"minique-{os.getuid()}-{name}.sock")
+            if len(os.fsencode(socket)) <= _SOCKET_PATH_LIMIT:
+                break
     return socket
 
 
