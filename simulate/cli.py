@@ -216,7 +216,7 @@ def bench_scheduler(options: argparse.Namespace, clock: Callable[[], float]) -> 
     folder = prepared(options.output)
     asked = (options.rate, options.seconds, options.backlog, options.schedulers, options.polls)
     # A friendly kill is as good as Control-C: what was started here is ended here.
-    before = signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with progress_bar(bench.work(*asked), clock, "measuring") as advance:
             result = bench.scheduler(*asked, advance)

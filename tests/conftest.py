@@ -5,7 +5,7 @@ A server that is not installed is a skip with its reason at home, and a failure 
 
 from __future__ import annotations
 
-import os
+import signal
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
@@ -18,7 +18,7 @@ from minique.keys import KEYS
 from minique.memory_store import MemoryStore
 from minique.redis_store import RedisStore
 from minique.wire import Server
-from tests.servers import NotHere, RealServer, find_redis, find_valkey
+from tests.servers import RealServer, find_redis, find_valkey, required
 
 settings.register_profile(
     "minique",
@@ -27,6 +27,11 @@ settings.register_profile(
     print_blob=True,
 )
 settings.load_profile("minique")
+
+# Whoever runs the tests in the background of a script has them ignore Control-C, and the programs that they start would
+# inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _numbers = count(1)
 
@@ -43,13 +48,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _run(name: str, find: Callable[[], str]) -> Iterator[RealServer]:
-    try:
-        binary = find()
-    except NotHere as error:
-        if os.environ.get("CI"):
-            pytest.fail(f"{error} (required, since CI is set)")
-        pytest.skip(str(error))
-    server = RealServer(name, binary)
+    server = RealServer(name, required(find))
     yield server
     server.stop()
 

@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 START_SECONDS = 20.0
 
 
@@ -90,6 +92,16 @@ def find_redis() -> str:
     if found is None:
         raise NotHere("no redis-server on the path: apt-get install redis-server")
     return found
+
+
+def required(find: Callable[[], str]) -> str:
+    """A server's binary; where there is none, a skip with its reason at home, and a failure where CI is set."""
+    try:
+        return find()
+    except NotHere as error:
+        if os.environ.get("CI"):
+            pytest.fail(f"{error} (required, since CI is set)")
+        pytest.skip(str(error))
 
 
 def until(condition: Callable[[], object], seconds: float = 10.0) -> None:

