@@ -1,4 +1,6 @@
-"""`minique …`: the one place where the real clock, the server, forks and signals are put together.
+"""`minique …`: read a command line, do what it says, and answer with an exit code.
+
+The programs that run for long are put together in `programs.py`.
 
 Exit codes: 0 fine, 1 a failure at run time or nothing found, 2 usage, import or configuration, 3 server unreachable.
 """
@@ -10,34 +12,26 @@ import importlib
 import json
 import logging
 import os
-import random
-import re
 import signal
-import socket
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, NoReturn
 
-from minique import __version__, status
+from minique import __version__, programs, status
 from minique.client import Client
 from minique.clock import SystemClock
 from minique.connect import connect
 from minique.errors import LayoutMismatch, ServerError, Unreachable, UsageError
 from minique.events import Events, log_listener
 from minique.job import Enqueueable
-from minique.keeper import Keeper
-from minique.loop import Wait, run
-from minique.processes import Forks, InLine
 from minique.registry import default_registry
 from minique.schedule import Entry
 from minique.schedule_file import read_schedule
-from minique.scheduler import Scheduler
 from minique.store import Record
 from minique.subscription import Subscription
-from minique.worker import BATCH_LIMIT, LEASE_SECONDS, SHUTDOWN_TIMEOUT_SECONDS, Settings, Worker
+from minique.worker import BATCH_LIMIT, LEASE_SECONDS, SHUTDOWN_TIMEOUT_SECONDS, Settings
 
 FINE, FAILED, USAGE, UNREACHABLE = 0, 1, 2, 3
 
@@ -78,36 +72,14 @@ def _worker(options: argparse.Namespace) -> int:
         )
     client = _client(options)
     client.overview()  # says at once, and plainly, when the server cannot be reached
-    events = _events(options)
-    clock = SystemClock()
-    name = _new_name()
-    about = {"kind": "worker", "host": socket.gethostname(), "pid": os.getpid(), "started": status.moment(clock.wall())}
-    settings = Settings(
-        subscription=subscription,
-        lease=options.lease,
-        batch_limit=options.batch,
-        burst=options.burst,
-        about={**about, "queues": subscription.text, "mode": options.mode},
+    programs.work(
+        client,
+        default_registry,
+        _events(options),
+        options.mode,
+        Settings(subscription, options.lease, options.batch, options.burst),
+        options.shutdown_timeout,
     )
-    processes = InLine() if options.mode == "inline" else Forks(default_registry)
-    rng = random.SystemRandom()
-    worker = Worker(client.store, default_registry, processes, clock, rng, events, name, settings)
-    wake_up = _on_signals(lambda: worker.stop(options.shutdown_timeout), lambda: worker.stop(0))
-    events.emit("worker_started", worker=name, queues=subscription.text, mode=options.mode, pid=os.getpid())
-    keeping: _Keeping | None = None
-    if processes.in_line:
-        without = [job_class.name for job_class in default_registry if job_class.timeout]
-        if without:
-            events.emit("timeouts_are_ignored", jobs=",".join(without), because="jobs run in-line, not in a child")
-        keeping = _Keeping(client, worker, events)
-    try:
-        run(worker, Wait(client.store, worker, wake_up), worker.is_finished, events, rng)
-    finally:
-        if keeping:
-            keeping.stop()
-        processes.close()
-    _say_goodbye(worker.leave)
-    events.emit("worker_stopped", worker=name)
     return FINE
 
 
@@ -115,82 +87,11 @@ def _scheduler(options: argparse.Namespace) -> int:
     client = _client(options)
     client.overview()
     events = _events(options)
-    clock = SystemClock()
-    name = _new_name()
-    about = {"kind": "scheduler", "host": socket.gethostname(), "pid": os.getpid()}
     if options.schedule:
         synced = client.schedules.sync(_entries_of(options.schedule, options.imports))
         events.emit("schedule_read", file=options.schedule, **synced._asdict())
-    scheduler = Scheduler(client.store, clock, events, name, {**about, "started": status.moment(clock.wall())})
-    asked: list[bool] = []
-    wake_up = _on_signals(lambda: asked.append(True), lambda: asked.append(True))
-    events.emit("scheduler_started", worker=name, pid=os.getpid())
-    run(scheduler, Wait(client.store, scheduler, wake_up), lambda: bool(asked), events, random.SystemRandom())
-    _say_goodbye(scheduler.leave)
-    events.emit("scheduler_stopped", worker=name)
+    programs.keep_time(client, events)
     return FINE
-
-
-class _Keeping:
-    """The keeper of an in-line worker, in its thread."""
-
-    def __init__(self, client: Client, worker: Worker, events: Events) -> None:
-        # By the time that a stop's timeout has passed, the job's claim was given back; nothing else ends a job in-line.
-        keeper = Keeper(worker)
-        keeper.at_stop = lambda: _leave_at_once(worker, events)
-        self._ended = threading.Event()
-        self._thread = threading.Thread(
-            target=run,
-            args=(
-                keeper,
-                lambda seconds, bell: self._ended.wait(seconds),
-                self._ended.is_set,
-                events,
-                random.SystemRandom(),
-            ),
-            name="keeper",
-            daemon=True,
-        )
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._ended.set()
-        self._thread.join()
-
-
-def _on_signals(first: Callable[[], None], second: Callable[[], None]) -> int:
-    """Have TERM and INT call `first`, then `second`; return a descriptor that can be read after any signal."""
-    read, write = os.pipe()
-    os.set_blocking(read, False)
-    os.set_blocking(write, False)
-    signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-    seen: list[int] = []
-
-    def handle(number: int, frame: object) -> None:
-        (second if seen else first)()
-        seen.append(number)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, handle)
-    return read
-
-
-def _leave_at_once(worker: Worker, events: Events) -> NoReturn:
-    _say_goodbye(worker.leave)
-    events.emit("worker_stopped", worker=worker.name)
-    os._exit(FINE)
-
-
-def _say_goodbye(leave: Callable[[], None]) -> None:
-    try:
-        leave()
-    except ServerError:
-        pass  # it will be missed soon enough
-
-
-def _new_name() -> str:
-    host = re.sub(r"[^A-Za-z0-9-]", "", socket.gethostname().split(".")[0])[:20] or "host"
-    return f"{host}.{os.getpid()}.{random.SystemRandom().getrandbits(32):08x}"
 
 
 # Commands that ask or decide.

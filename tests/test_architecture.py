@@ -94,7 +94,7 @@ FLOORS = (
     {"wire", "reaper", "scheduler", "client"},
     {"redis_store", "embedded", "worker"},
     {"keeper", "connect", "status", "testing"},
-    {"__init__"},
+    {"__init__", "programs"},
     {"cli"},
     {"__main__"},
 )
@@ -107,6 +107,7 @@ KNOWN_TO = {
     "wire": {"redis_store", "embedded", "connect"},
     "embedded": {"connect"},
     "connect": {"cli", "__init__"},
+    "programs": {"cli"},
     "cli": {"__main__"},
 }
 
@@ -230,13 +231,13 @@ ALONE = {
     # package, what it does: who alone may
     ("minique", ASKS_THE_TIME): {"clock"},
     ("minique", FORKS_WAITS_AND_KILLS): {"processes"},
-    ("minique", LEAVES_AT_ONCE): {"processes", "cli"},
-    ("minique", HANDLES_SIGNALS): {"processes", "cli"},
-    ("minique", WAITS): {"loop", "cli"},  # the command line's thread for the keeper
-    ("minique", STARTS_THREADS): {"cli"},
-    ("minique", TALKS_TO_A_SERVER): {"wire", "embedded", "cli"},  # the command line asks for the host's name
+    ("minique", LEAVES_AT_ONCE): {"processes", "programs"},
+    ("minique", HANDLES_SIGNALS): {"processes", "programs"},
+    ("minique", WAITS): {"loop", "programs"},  # the thread of a keeper
+    ("minique", STARTS_THREADS): {"programs"},
+    ("minique", TALKS_TO_A_SERVER): {"wire", "embedded", "programs"},  # which asks for the host's name
     ("minique", DRAWS_AT_RANDOM): set(),
-    ("minique", SEEDS_BY_CHANCE): {"client", "cli"},
+    ("minique", SEEDS_BY_CHANCE): {"client", "programs"},
     ("minique", IMPORTS_BY_NAME): {"cli"},
     ("naive_daemon", ASKS_THE_TIME): {"__main__"},
     ("naive_daemon", WAITS): {"__main__", "timer"},  # a timer is one that waits
