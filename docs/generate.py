@@ -303,7 +303,9 @@ def python_names() -> str:
 def _members(thing: type) -> list[str]:
     return [
         name
-        for name, member in vars(thing).items()
+        for kind in thing.__mro__
+        if kind.__module__.startswith("minique.")
+        for name, member in vars(kind).items()
         if not name.startswith("_") and (inspect.isfunction(member) or isinstance(member, classmethod))
     ]
 

@@ -17,16 +17,17 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
-from minique.call import Unreadable, is_number, read_call
+from minique.call import is_number
 from minique.clock import Clock, SystemClock
 from minique.errors import JobFailed, JobGone, NotDone, Unreachable, UsageError
 from minique.ids import make_id
 from minique.job import Enqueueable, Job, JobClass, JobFunction, job_class_of
 from minique.keys import SUFFIXES
+from minique.listing import Lists
 from minique.loop import hear
 from minique.perform import read_failure
 from minique.recurring import Schedules
-from minique.store import Look, Overview, Record, Store
+from minique.store import Overview, Record, Store
 from minique.subscription import check_queue_name
 
 P = ParamSpec("P")
@@ -43,10 +44,8 @@ MANY_AT_ONCE_BYTES = 1_000_000
 _LOOK_AGAIN_SECONDS = 10.0
 """A waiter is told when its job is over; should the word get lost with a connection, it looks for itself this often."""
 
-_PAGE = 500
 
-
-class Client:
+class Client(Lists):
     """Enqueues jobs into one namespace of one store, and tells how they are."""
 
     def __init__(self, store: Store, clock: Clock | None = None, rng: Random | None = None) -> None:
@@ -153,45 +152,6 @@ class Client:
         """How much is where, at one moment."""
         return self.store.see(self.clock.stamp())
 
-    def list_queue(self, queue: str, limit: int = 100) -> list[tuple[str, Record]]:
-        """The next jobs of a queue, in order; those that were cancelled are left out."""
-        rows = self.store.page(self.clock.stamp(), f"queue:{check_queue_name(queue)}", 0, limit)
-        return [(id, record) for id, record in self._look_at([id for id, _ in rows]) if record.state == "queued"]
-
-    def list_delayed(self, limit: int | None = 100, job: str = "", queue: str = "") -> list[tuple[str, Record]]:
-        """Delayed jobs, the next to be due first; with a name, only those of that job class or queue."""
-        found: list[tuple[str, Record]] = []
-        start = 0
-        while limit is None or len(found) < limit:
-            rows = self.store.page(self.clock.stamp(), "delayed", start, _PAGE)
-            for id, record in self._look_at([id for id, _ in rows]):
-                fits = record.state == "delayed" and queue in ("", record.queue)
-                if fits and (not job or _job_of(record) == job):
-                    found.append((id, record))
-            if len(rows) < _PAGE:
-                break
-            start += _PAGE
-        return found[:limit]
-
-    def list_failed(self, limit: int = 100) -> list[tuple[str, Record]]:
-        """Failed jobs, the latest first."""
-        return self._look_at([id for id, _ in self.store.page(self.clock.stamp(), "failed", 0, limit, True)])
-
-    def all_failed(self) -> list[str]:
-        """The ids of all failed jobs, oldest first."""
-        ids: list[str] = []
-        while True:
-            rows = self.store.page(self.clock.stamp(), "failed", len(ids), _PAGE)
-            ids += [id for id, _ in rows]
-            if len(rows) < _PAGE:
-                return list(dict.fromkeys(ids))
-
-    def _look_at(self, ids: list[str]) -> list[tuple[str, Record]]:
-        records: list[Record] = []
-        for first in range(0, len(ids), _PAGE):
-            records += self.store.trip([Look(id) for id in ids[first : first + _PAGE]], self.clock.stamp())
-        return list(zip(ids, records, strict=True))
-
     def move(self, id: str, when: datetime | timedelta | float) -> bool:
         """Give a delayed job another time: a datetime with its zone, or a timedelta or seconds from now.
 
@@ -227,13 +187,6 @@ class Client:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-
-def _job_of(record: Record) -> str | None:
-    try:
-        return read_call(record.body).name
-    except Unreadable:
-        return None
 
 
 def _due_in(delay: timedelta | float) -> str:

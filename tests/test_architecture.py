@@ -90,7 +90,7 @@ FLOORS = (
     {"subscription", "registry", "call"},
     {"perform", "keys", "store", "schedule"},
     {"job", "schedule_file"},
-    {"lua", "loop", "processes", "memory_store", "recurring"},
+    {"lua", "loop", "processes", "memory_store", "recurring", "listing"},
     {"wire", "reaper", "scheduler", "client"},
     {"redis_store", "embedded", "worker"},
     {"keeper", "connect", "status", "testing"},
