@@ -7,6 +7,7 @@ differential test demand equal answers and equal contents from the two. Jobs liv
 from __future__ import annotations
 
 import os
+import re
 import threading
 from bisect import bisect_right
 from collections import Counter, OrderedDict, deque
@@ -28,11 +29,13 @@ from minique.store import (
     Complete,
     Delay,
     Discard,
+    Drop,
     Ear,
     Enqueue,
     Fail,
     Fire,
     Fired,
+    FollowUp,
     Forget,
     Leased,
     Look,
@@ -71,6 +74,8 @@ _GHOSTS_AT_ONCE = LIMITS["GHOSTS_AT_ONCE"]
 _PROMOTE_LIMIT = LIMITS["PROMOTE_LIMIT"]
 _ANSWER = SUFFIXES["ANSWER"]
 
+_TERMS = re.compile(r"[^\n]*\n@(\+?[0-9]*\.?[0-9]*) ([^\n]*)\n")
+
 
 class MemoryStore(Store):
     """Jobs in this process's memory. Safe to use from several threads; a forked child has a copy of its own."""
@@ -94,18 +99,19 @@ class MemoryStore(Store):
         self._failed: dict[str, float] = {}
         self._failures: dict[str, str] = {}
         self._failure_counts: dict[str, int] = {}
-        self._deaths: dict[str, int] = {}
+        self._deaths: dict[str, list[str]] = {}
         self._done: dict[int, deque[tuple[str, tuple[str, ...]]]] = {}
         self._waiters: dict[str, list[str]] = {}
         self._workers = _Timed()
         self._about: dict[str, str] = {}
+        self._unique: dict[str, str] = {}
         self._schedules: dict[str, str] = {}
         self._slots: dict[str, tuple[str, str, str]] = {}
         self._revision = 0
         self._stats: Counter[str] = Counter()
         self._verbs: dict[type, Callable[[Any, str, float], Any]] = {
             Enqueue: self._enqueue, Delay: self._delay, Promote: self._promote, Claim: self._claim,
-            Renew: self._renew, Complete: self._complete, Retry: self._retry, Fail: self._fail,
+            Renew: self._renew, Complete: self._complete, Drop: self._drop, Retry: self._retry, Fail: self._fail,
             Release: self._release, Reap: self._reap, Requeue: self._requeue, Discard: self._discard,
             Cancel: self._cancel, Fire: self._fire, Move: self._move, Schedule: self._schedule, Agenda: self._agenda,
             Forget: self._forget, Look: self._look, Watch: self._watch, Beat: self._beat, Ring: self._ring_again,
@@ -146,26 +152,19 @@ class MemoryStore(Store):
 
     # The arrows.
 
-    def _enqueue(self, arrow: Enqueue, stamp: str, now: float) -> list[bool]:
-        answers, fresh = [], []
-        records, queue = self._records, arrow.queue
-        for id, body in arrow.jobs:
-            is_new = id not in records
-            answers.append(is_new)
-            if is_new:
-                records[id] = f"{queue}\n{body}"
-                fresh.append(id)
+    def _enqueue(self, arrow: Enqueue, stamp: str, now: float) -> list[bool | str]:
+        answers = [self._admit(arrow.queue, id, body, now) for id, body in arrow.jobs]
+        fresh = [id for (id, _), answer in zip(arrow.jobs, answers, strict=True) if answer is True]
         if fresh:
-            self._put_last(queue, fresh)
+            self._put_last(arrow.queue, fresh)
         return answers
 
-    def _delay(self, arrow: Delay, stamp: str, now: float) -> bool:
-        if arrow.id in self._records:
-            return False
+    def _delay(self, arrow: Delay, stamp: str, now: float) -> bool | str:
         due = _moment(arrow.due, now)
-        self._records[arrow.id] = f"{arrow.queue}\n{arrow.body}"
-        self._delay_until(arrow.id, due)
-        return True
+        answer = self._admit(arrow.queue, arrow.id, arrow.body, due)
+        if answer is True:
+            self._delay_until(arrow.id, due)
+        return answer
 
     def _promote(self, arrow: Promote, stamp: str, now: float) -> Promoted:
         by_queue: dict[str, list[str]] = {}
@@ -199,6 +198,7 @@ class MemoryStore(Store):
 
         subscription = self._subscription(arrow.subscription)
         taken: list[Leased] = []
+        expired: list[str] = []
         seen: set[str] = set()
         looked_at = closed = False
         while len(taken) < limit and not closed:
@@ -214,6 +214,8 @@ class MemoryStore(Store):
                 record = self._records.get(id)
                 if record is None or record.startswith((DONE_MARK, GONE_MARK)) or not self._is_only_queued(id):
                     pass  # a ghost
+                elif _is_expired(record, now):
+                    expired.append(id)
                 elif id in self._deaths:
                     # One that saw its worker die is taken alone, so that it takes no neighbours with it.
                     closed = True
@@ -237,6 +239,8 @@ class MemoryStore(Store):
             self._claims[claim] = {job.id: job.queue for job in taken}
             for job in taken:
                 self._leased[job.id] = claim
+        for id in expired:
+            self._remove(id, "expire", stamp)
         if looked_at and self._next_queue(subscription, set()) is not None:
             self._ring(arrow.subscription)
         return Claimed(arrow.lease_seconds, tuple(taken)) if taken else NOTHING_CLAIMED
@@ -252,6 +256,7 @@ class MemoryStore(Store):
         held = self._claims.get(claim, {})
         answers, ids, went_back = [], [], []
         by_lifetime: dict[int, list[str]] = {}
+        following: list[FollowUp] = []
         for job in arrow.jobs:
             id = job.id
             if id in held:
@@ -260,7 +265,9 @@ class MemoryStore(Store):
                 by_lifetime.setdefault(job.lifetime_seconds, []).append(id)
                 if job.went_back:
                     went_back.append(id)
+                self._free_key(id)
                 self._records[id] = f"{DONE_MARK}{stamp} {claim}\n{job.result}"
+                following += job.follow_ups
             else:
                 record = self._records.get(id, "")
                 answers.append(record.startswith(DONE_MARK) and record.partition("\n")[0].split(" ")[2:] == [claim])
@@ -272,7 +279,23 @@ class MemoryStore(Store):
                 self._forget_counts(id)
             self._stats["complete"] += len(ids)
             self._tell_waiters(ids)
+        for next in following:
+            if next.due:
+                answer = self._delay(Delay(next.queue, next.id, next.body, next.due), stamp, now)
+            else:
+                [answer] = self._enqueue(Enqueue(next.queue, ((next.id, next.body),)), stamp, now)
+            if isinstance(answer, str):
+                self._stats["held"] += 1
         return answers
+
+    def _drop(self, arrow: Drop, stamp: str, now: float) -> bool:
+        id, claim = arrow.id, arrow.claim
+        if id not in self._claims.get(claim, ()):
+            record = self._records.get(id, "")
+            return record.startswith(GONE_MARK) and record.partition("\n")[0].split(" ")[2:] == ["drop", claim]
+        self._leave(claim, [id])
+        self._remove(id, "drop", stamp, arrow.lifetime_seconds, f" {claim}\n{arrow.reason}")
+        return True
 
     def _retry(self, arrow: Retry, stamp: str, now: float) -> bool:
         id = arrow.id
@@ -311,14 +334,15 @@ class MemoryStore(Store):
             claims = claims[: arrow.limit]
         else:
             claims = self._leases.due(now, arrow.limit)
-        back: list[tuple[str, str, int]] = []
-        failed: list[tuple[str, str, int]] = []
+        why = _plain_words(arrow.why) if arrow.worker else "its lease ran out"
+        back: list[tuple[str, str, list[str]]] = []
+        failed: list[tuple[str, str, list[str]]] = []
         for claim in reversed(claims):
             held = self._claims.get(claim, {})
             for id, queue in reversed(list(held.items())):
                 if id in self._records:
-                    deaths = self._deaths.get(id, 0) + 1
-                    (failed if deaths >= arrow.deaths_allowed else back).append((id, queue, deaths))
+                    deaths = [*self._deaths.get(id, ()), why]
+                    (failed if len(deaths) >= arrow.deaths_allowed else back).append((id, queue, deaths))
             if held:
                 self._leave(claim, list(held))
             else:
@@ -328,7 +352,7 @@ class MemoryStore(Store):
             self._put_first(queue, id)
         for id, _, deaths in failed:
             self._deaths[id] = deaths
-            message = f"its worker died, or stopped renewing the lease, {deaths} times"
+            message = f"its worker died, or stopped renewing the lease, {len(deaths)} times: {'; '.join(deaths)}"
             self._set_aside(id, f'\n{{"error":"WorkerDied","message":"{message}"}}', now)
         if back or failed:
             self._stats["reap"] += len(back) + len(failed)
@@ -336,13 +360,18 @@ class MemoryStore(Store):
         next_in = None if first is None else max(0.0, round(first - now, 6))
         return Reaped(tuple(job[0] for job in back), tuple(job[0] for job in failed), next_in)
 
-    def _requeue(self, arrow: Requeue, stamp: str, now: float) -> bool | None:
+    def _requeue(self, arrow: Requeue, stamp: str, now: float) -> bool | str | None:
         id = arrow.id
         if id not in self._failed:
             return False
         queue = _queue_of(self._records.get(id))
         if not queue:
             return None
+        key = _terms_of(self._records[id])[1]
+        if key in self._unique:
+            return self._unique[key]
+        if key:
+            self._unique[key] = id
         del self._failed[id]
         self._forget_counts(id)
         self._put_last(queue, [id])
@@ -368,8 +397,7 @@ class MemoryStore(Store):
             self._slots[entry] = (arrow.slot, last, last_at)
             self._stats["skip"] += 1
             return Fired("skipped", slot)
-        if arrow.id not in self._records:
-            self._records[arrow.id] = f"{arrow.queue}\n{arrow.body}"
+        if self._admit(arrow.queue, arrow.id, arrow.body, now) is True:
             self._put_last(arrow.queue, [arrow.id])
         self._slots[entry] = (arrow.slot, arrow.id, stamp)
         self._stats["fire"] += 1
@@ -445,7 +473,7 @@ class MemoryStore(Store):
             at = float(record.partition("\n")[0].split(" ")[1])
         failure = self._failures.get(id, "").partition("\n")[2]
         claim = self._leased.get(id, "")
-        return Record(state, at, claim, failure, self._failure_counts.get(id, 0), self._deaths.get(id, 0), record)
+        return Record(state, at, claim, failure, self._failure_counts.get(id, 0), self._died(id), record)
 
     def _watch(self, arrow: Watch, stamp: str, now: float) -> str:
         state = self._state(arrow.id)
@@ -521,6 +549,27 @@ class MemoryStore(Store):
 
     # What the arrows have in common; the names are those of the Lua files that scripts `use`.
 
+    def _admit(self, queue: str, id: str, body: str, due: float) -> bool | str:
+        if id in self._records:
+            return False
+        record = f"{queue}\n{body}"
+        expires, key = _terms_of(record)
+        if key in self._unique:
+            return self._unique[key]
+        span = _number(expires[1:]) if expires.startswith("+") else None
+        if span is not None:
+            record = f"{queue}\n@{due + span:.6f}{body[1 + len(expires) :]}"
+        self._records[id] = record
+        if key:
+            self._unique[key] = id
+        return True
+
+    def _free_key(self, id: str) -> None:
+        if self._unique:
+            key = _terms_of(self._records.get(id, ""))[1]
+            if self._unique.get(key) == id:
+                del self._unique[key]
+
     def _put_last(self, queue: str, ids: Iterable[str]) -> None:
         found = self._queues.get(queue)
         if found is None:
@@ -580,7 +629,10 @@ class MemoryStore(Store):
         return id not in self._leased and id not in self._delayed.when and id not in self._failed
 
     def _in_hand(self, id: str, queue: str, record: str) -> Leased:
-        return Leased(id, queue, self._failure_counts.get(id, 0), self._deaths.get(id, 0), record)
+        return Leased(id, queue, self._failure_counts.get(id, 0), len(self._died(id)), record)
+
+    def _died(self, id: str) -> tuple[str, ...]:
+        return tuple(self._deaths.get(id, ()))
 
     def _leave(self, claim: str, ids: Iterable[str]) -> None:
         held = self._claims[claim]
@@ -608,6 +660,7 @@ class MemoryStore(Store):
         self._deaths.pop(id, None)
 
     def _set_aside(self, id: str, failure: str, now: float) -> None:
+        self._free_key(id)
         self._failed[id] = now
         self._failures[id] = failure
         self._stats["fail"] += 1
@@ -619,9 +672,12 @@ class MemoryStore(Store):
             self._stats["dropped"] += 1
         self._tell_waiters([id])
 
-    def _remove(self, id: str, why: str, stamp: str) -> None:
-        self._records[id] = f"{GONE_MARK}{stamp} {why}"
-        self._remember([id], _GONE_LIFETIME_SECONDS, stamp)
+    def _remove(
+        self, id: str, why: str, stamp: str, lifetime_seconds: int = _GONE_LIFETIME_SECONDS, rest: str = ""
+    ) -> None:
+        self._free_key(id)
+        self._records[id] = f"{GONE_MARK}{stamp} {why}{rest}"
+        self._remember([id], lifetime_seconds, stamp)
         self._forget_counts(id)
         self._stats[why] += 1
         self._tell_waiters([id])
@@ -658,11 +714,12 @@ class MemoryStore(Store):
                 "failed": dict(self._failed),
                 "failures": dict(self._failures),
                 "failures:count": {id: str(count) for id, count in self._failure_counts.items()},
-                "deaths": {id: str(count) for id, count in self._deaths.items()},
+                "deaths": {id: "\n".join(lines) for id, lines in self._deaths.items()},
                 "lifetimes": {str(lifetime) for lifetime in self._done},
                 "waiters": {id: " ".join(names) for id, names in self._waiters.items()},
                 "workers": dict(self._workers.when),
                 "workers:about": dict(self._about),
+                "unique": dict(self._unique),
                 "schedules": dict(self._schedules),
                 "slots": {entry: f"{cursor} {last} {at}".rstrip() for entry, (cursor, last, at) in self._slots.items()},
                 "schedules:revision": str(self._revision) if self._revision else "",
@@ -785,3 +842,26 @@ def _seconds(text: str | None) -> float | None:
 def _queue_of(record: str | None) -> str:
     head, newline, _ = (record or "").partition("\n")
     return head if newline and NAME.match(head) else ""
+
+
+def _terms_of(record: str) -> tuple[str, str]:
+    """When it expires, and its unique key; empty where it has none."""
+    found = _TERMS.match(record)
+    return (found[1], found[2]) if found else ("", "")
+
+
+def _plain_words(why: str) -> str:
+    """What may stand between quotes in JSON as it is."""
+    return re.sub(r'["\\]', " ", re.sub(r"[^ -~]+", " ", why))[:200] or "its worker died"
+
+
+def _is_expired(record: str, now: float) -> bool:
+    expires = _number(_terms_of(record)[0])
+    return expires is not None and expires < now
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

@@ -114,6 +114,8 @@ def _complete(arrow: store.Complete) -> list[lua.Value]:
     triples: list[lua.Value] = [arrow.claim]
     for job in arrow.jobs:
         triples += (job.id, f"{'' if job.went_back else '-'}{job.lifetime_seconds}", job.result)
+        for next in job.follow_ups:
+            triples += (f"+{next.id}", next.due, f"{next.queue}\n{next.body}")
     return triples
 
 
@@ -147,6 +149,10 @@ def _flag(reply: int) -> bool:
     return reply == 1
 
 
+def _taken_in(reply: int | str) -> bool | str:
+    return reply if isinstance(reply, str) else reply == 1
+
+
 def _optional(text: str) -> float | None:
     return float(text) if text else None
 
@@ -169,7 +175,10 @@ def _reaped(reply: list[Any]) -> store.Reaped:
 def _looked(reply: list[str]) -> store.Record:
     state, at, claim, failure, failures, deaths, record = reply
     # The claim that wrote a failure stands before it, so that a repeated call can be told.
-    return store.Record(state, _optional(at), claim, failure.partition("\n")[2], int(failures), int(deaths), record)
+    failure = failure.partition("\n")[2]
+    return store.Record(
+        state, _optional(at), claim, failure, int(failures), tuple(deaths.split("\n") if deaths else ()), record
+    )
 
 
 def _seen(reply: list[Any]) -> store.Overview:
@@ -201,17 +210,18 @@ def _pairs(flat: Sequence[str]) -> list[tuple[str, str]]:
 
 
 _ANSWERS: dict[type, Callable[[Any], Any]] = {
-    store.Enqueue: lambda reply: list(map(_flag, reply)),
-    store.Delay: _flag,
+    store.Enqueue: lambda reply: list(map(_taken_in, reply)),
+    store.Delay: _taken_in,
     store.Promote: lambda reply: store.Promoted(reply[0], _optional(reply[1])),
     store.Claim: _claimed,
     store.Renew: _flag,
     store.Complete: lambda reply: list(map(_flag, reply)),
+    store.Drop: _flag,
     store.Retry: _flag,
     store.Fail: _flag,
     store.Release: int,
     store.Reap: _reaped,
-    store.Requeue: lambda reply: None if reply == -1 else _flag(reply),
+    store.Requeue: lambda reply: None if reply == -1 else _taken_in(reply),
     store.Discard: _flag,
     store.Cancel: str,
     store.Fire: lambda reply: store.Fired(reply[0], _optional(reply[1])),

@@ -9,7 +9,7 @@
          ▲       promote      │ requeue             │   failed ────────▶ (gone)  discard
          │                    └─────────────────────┼──── ┘
          └──────────────────────────────────────────┘
-                      retry (tries left)              cancel: queued or delayed → (gone)
+                      retry (tries left)              cancel: queued or delayed → (gone); drop: leased → (gone)
 
 Each arrow is one class below, one method of `Store`, one script, one class of the contract suite. An arrow is one
 atomic step. `trip` draws several, one after another, in one round trip: they are *not* one step, and others may come
@@ -39,7 +39,12 @@ CLAIM_LIMIT = 100
 
 
 class Enqueue(NamedTuple):
-    """(new) → queued. Answers True for each job, False for one whose id is known already."""
+    """(new) → queued. Answers for each job True; False when its id is known; the id of the one that has its unique key.
+
+    A body may begin with a line of terms, `@EXPIRES KEY`. EXPIRES: from then on a claim removes the job instead; epoch
+    seconds, or `+SECONDS` from when the job is due. KEY: only one such job may be queued, delayed or leased. Either may
+    be empty.
+    """
 
     queue: str
     jobs: Sequence[tuple[str, str]]
@@ -47,7 +52,7 @@ class Enqueue(NamedTuple):
 
 
 class Delay(NamedTuple):
-    """(new) → delayed. Answers True, or False when the id is known already."""
+    """(new) → delayed. Answers as Enqueue does for one job."""
 
     queue: str
     id: str
@@ -78,6 +83,16 @@ class Renew(NamedTuple):
     lease_seconds: float
 
 
+class FollowUp(NamedTuple):
+    """A job that comes to be with the completion of another, or not at all."""
+
+    id: str
+    queue: str
+    body: str
+    due: str = ""
+    """As of a Delay; empty for queued at once."""
+
+
 class Finished(NamedTuple):
     """One job of a Complete."""
 
@@ -87,10 +102,14 @@ class Finished(NamedTuple):
     lifetime_seconds: int
     went_back: bool
     """Whether it failed or died before, so that there are counts to clear."""
+    follow_ups: Sequence[FollowUp] = ()
 
 
 class Complete(NamedTuple):
-    """leased → done, for jobs of one claim. Answers for each whether it counted."""
+    """leased → done, for jobs of one claim. Answers for each whether it counted; their follow-ups share their fate.
+
+    A follow-up whose unique key another job has is dropped, and counted.
+    """
 
     claim: str
     jobs: Sequence[Finished]
@@ -114,6 +133,16 @@ class Fail(NamedTuple):
     failure: str
 
 
+class Drop(NamedTuple):
+    """leased → (gone), by the job's own word. Answers whether the claim was the job's latest."""
+
+    claim: str
+    id: str
+    lifetime_seconds: int
+    """How long the reason is kept."""
+    reason: str
+
+
 class Release(NamedTuple):
     """leased → queued, at the head, without cost. Answers how many; no ids means all that the claim holds."""
 
@@ -128,11 +157,15 @@ class Reap(NamedTuple):
     deaths_allowed: int = DEATHS_ALLOWED
     worker: str = ""
     """A dead worker, by its supervisor's word: its claims are reaped before their time."""
+    why: str = ""
+    """How it died, in words; kept with its jobs."""
 
 
 class Requeue(NamedTuple):
-    """failed → queued, with all tries given back. Answers True; False when it is not failed; None when it names no
-    queue."""
+    """failed → queued, with all tries given back.
+
+    Answers True; False when it is not failed; None when it names no queue; the id of the job that has its unique key.
+    """
 
     id: str
 
@@ -252,8 +285,8 @@ class Page(NamedTuple):
 
 
 Arrow = (
-    Enqueue | Delay | Promote | Claim | Renew | Complete | Retry | Fail | Release | Reap | Requeue | Discard | Cancel
-    | Fire | Move | Schedule | Agenda | Forget | Look | Watch | Beat | Ring | Pause | Resume | See | Page
+    Enqueue | Delay | Promote | Claim | Renew | Complete | Drop | Retry | Fail | Release | Reap | Requeue | Discard
+    | Cancel | Fire | Move | Schedule | Agenda | Forget | Look | Watch | Beat | Ring | Pause | Resume | See | Page
 )  # fmt: skip
 
 
@@ -327,8 +360,13 @@ class Record(NamedTuple):
     failure: str
     """JSON of the last failure; empty when there was none."""
     failures: int
-    deaths: int
+    died: tuple[str, ...]
+    """How the worker of each lost attempt died."""
     record: str
+
+    @property
+    def deaths(self) -> int:
+        return len(self.died)
 
     @property
     def queue(self) -> str:
@@ -338,9 +376,10 @@ class Record(NamedTuple):
     @property
     def body(self) -> str:
         """The body of a live job, the result of a done one, why a gone one went (empty: it was forgotten)."""
+        head, _, rest = self.record.partition("\n")
         if self.state == "gone":
-            return self.record.rpartition(" ")[2]
-        return self.record.partition("\n")[2]
+            return (head.split(" ") + [""] * 3)[2] + (rest and f": {rest}")
+        return rest
 
 
 class QueueRow(NamedTuple):
@@ -407,11 +446,11 @@ class Store(ABC):
     def _one(self, arrow: Arrow, now: str, kind: Callable[..., _Answer] | None = None) -> _Answer:
         return cast(_Answer, self.trip((arrow,), now)[0])
 
-    def enqueue(self, now: str, queue: str, jobs: Sequence[tuple[str, str]]) -> list[bool]:
-        return cast(list[bool], self._one(Enqueue(queue, jobs), now))
+    def enqueue(self, now: str, queue: str, jobs: Sequence[tuple[str, str]]) -> list[bool | str]:
+        return cast(list[bool | str], self._one(Enqueue(queue, jobs), now))
 
-    def delay(self, now: str, queue: str, id: str, body: str, due: str) -> bool:
-        return self._one(Delay(queue, id, body, due), now, bool)
+    def delay(self, now: str, queue: str, id: str, body: str, due: str) -> bool | str:
+        return cast(bool | str, self._one(Delay(queue, id, body, due), now))
 
     def promote(self, now: str, limit: int) -> Promoted:
         return self._one(Promote(limit), now, Promoted)
@@ -425,6 +464,9 @@ class Store(ABC):
     def complete(self, now: str, claim: str, jobs: Sequence[Finished]) -> list[bool]:
         return cast(list[bool], self._one(Complete(claim, jobs), now))
 
+    def drop(self, now: str, claim: str, id: str, lifetime_seconds: int, reason: str) -> bool:
+        return self._one(Drop(claim, id, lifetime_seconds, reason), now, bool)
+
     def retry(self, now: str, claim: str, id: str, in_seconds: float, failure: str) -> bool:
         return self._one(Retry(claim, id, in_seconds, failure), now, bool)
 
@@ -434,11 +476,13 @@ class Store(ABC):
     def release(self, now: str, claim: str, ids: Sequence[str] = ()) -> int:
         return self._one(Release(claim, ids), now, int)
 
-    def reap(self, now: str, limit: int, deaths_allowed: int = DEATHS_ALLOWED, worker: str = "") -> Reaped:
-        return self._one(Reap(limit, deaths_allowed, worker), now, Reaped)
+    def reap(
+        self, now: str, limit: int, deaths_allowed: int = DEATHS_ALLOWED, worker: str = "", why: str = ""
+    ) -> Reaped:
+        return self._one(Reap(limit, deaths_allowed, worker, why), now, Reaped)
 
-    def requeue(self, now: str, id: str) -> bool | None:
-        return cast(bool | None, self._one(Requeue(id), now))
+    def requeue(self, now: str, id: str) -> bool | str | None:
+        return cast(bool | str | None, self._one(Requeue(id), now))
 
     def discard(self, now: str, id: str) -> bool:
         return self._one(Discard(id), now, bool)

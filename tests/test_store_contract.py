@@ -5,6 +5,7 @@ The words `enqueue`, `claim` and so on come from arrows.py. No test waits: time 
 
 from __future__ import annotations
 
+import json
 import select
 import threading
 from typing import Any
@@ -21,10 +22,13 @@ from minique.store import (
     Complete,
     Delay,
     Discard,
+    Drop,
     Enqueue,
     Fail,
+    Finished,
     Fire,
     Fired,
+    FollowUp,
     Forget,
     Leased,
     Move,
@@ -506,7 +510,285 @@ class TestComplete:
         assert contents(store)["done:600"] == [f"{NOW} b"]
 
 
-# leased → delayed
+class TestFollowUps:
+    """Jobs that come to be with another's completion, or not at all."""
+
+    def complete(self, store, *follow_ups, claim="worker:1", id="a"):
+        return store.complete(
+            NOW, claim, [*finished("before"), Finished(id, "1", 600, False, follow_ups), *finished("z")]
+        )
+
+    def test_they_are_stored_with_the_completion(self, store):
+        enqueue(store, "a")
+        claim(store)
+        done = self.complete(
+            store, FollowUp("b", "mail", "B"), FollowUp("c", "file", "C"), FollowUp("d", "mail", "D", "+5")
+        )
+        assert done == [False, True, False]
+        assert [state(store, id) for id in "abcd"] == ["done", "queued", "queued", "delayed"]
+        assert (queue_of(store, "mail"), queue_of(store, "file")) == (["b"], ["c"])
+        assert (store.look(NOW, "d").at, store.look(NOW, "d").body) == (START + 5, "D")
+        assert [store.look(NOW, id).record for id in "bc"] == ["mail\nB", "file\nC"]
+
+    def test_those_of_a_refused_completion_are_not(self, store):
+        enqueue(store, "a")
+        claim(store)
+        store.reap(at(LEASE), 9)
+        before = contents(store)
+        assert self.complete(store, FollowUp("b", "mail", "B"), FollowUp("c", "mail", "C", at(5))) == [False] * 3
+        assert contents(store) == before
+
+    def test_only_those_of_the_jobs_that_count(self, store):
+        enqueue(store, "a", "b")
+        claim(store, "worker:1")
+        claim(store, "worker:2")
+        jobs = [Finished(id, "1", 600, False, (FollowUp(f"after {id}", "mail", ""),)) for id in ("b", "a", "x")]
+        assert store.complete(NOW, "worker:1", jobs) == [False, True, False]
+        assert queue_of(store) == ["after a"]
+
+    def test_twice_equals_once(self, store):
+        enqueue(store, "a", "b")
+        claim(store, limit=2)
+        jobs = [Finished(id, "1", 600, False, (FollowUp(f"after {id}", "mail", ""),)) for id in ("a", "b")]
+        assert twice(store, Complete("worker:1", jobs)) == ([True, True], [True, True])
+        assert queue_of(store) == ["after a", "after b"]
+
+    def test_twice_equals_once_though_a_key_was_freed_in_between(self, store):
+        store.enqueue(NOW, "mail", [("holder", "@ key\nx")])
+        claim(store, "other:1")
+        enqueue(store, "a")
+        claim(store)
+        one = Complete("worker:1", [Finished("a", "1", 600, False, (FollowUp("b", "mail", "@ key\ny"),))])
+        assert store.trip([one], NOW) == [[True]]
+        assert store.complete(NOW, "other:1", finished("holder")) == [True]
+        assert store.trip([one], NOW) == [[True]]
+        assert state(store, "b") == "gone"
+
+    def test_one_whose_key_is_held_is_dropped_and_counted(self, store):
+        store.enqueue(NOW, "other", [("holder", "@ key\nx")])
+        enqueue(store, "a")
+        claim(store, subscription="mail")
+        assert self.complete(store, FollowUp("b", "mail", "@ key\ny"), FollowUp("c", "mail", "@ key\ny", "+1")) == [
+            False, True, False]  # fmt: skip
+        assert [state(store, id) for id in "abc"] == ["done", "gone", "gone"]
+        assert store.see(NOW).stats["held"] == 2
+
+    def test_a_job_may_be_followed_by_one_with_its_own_key(self, store):
+        store.enqueue(NOW, "mail", [("a", "@ key\nx")])
+        claim(store)
+        self.complete(store, FollowUp("b", "mail", "@ key\nx"))
+        assert [state(store, id) for id in "ab"] == ["done", "queued"]
+        assert store.enqueue(NOW, "mail", [("c", "@ key\n")]) == ["b"]
+
+    def test_a_worker_is_woken_for_them(self, store):
+        store.beat(NOW, "idle", "file", "x")
+        enqueue(store, "a")
+        claim(store)
+        self.complete(store, FollowUp("b", "file", ""))
+        assert "file" in bells(store)
+
+
+STAYS = {
+    "claimed": lambda s: None,
+    "retried": lambda s: s.retry(NOW, "worker:1", "a", 5, "{}"),
+    "retried and promoted": lambda s: (s.retry(NOW, "worker:1", "a", 5, "{}"), s.promote(at(5), 9)),
+    "released": lambda s: s.release(NOW, "worker:1"),
+    "reaped": lambda s: s.reap(at(LEASE), 9),
+    "refused": lambda s: s.complete(NOW, "stale:1", finished("a")),
+}
+
+
+FREES = {
+    "done": lambda s: s.complete(NOW, "worker:1", finished("a")),
+    "failed": lambda s: s.fail(NOW, "worker:1", "a", "{}"),
+    "dropped": lambda s: s.drop(NOW, "worker:1", "a", 60, "no use"),
+    "died too often": lambda s: s.reap(at(LEASE), 9, deaths_allowed=1),
+    "cancelled": lambda s: (s.release(NOW, "worker:1"), s.cancel(NOW, "a")),
+    "cancelled while delayed": lambda s: (s.retry(NOW, "worker:1", "a", 5, "{}"), s.cancel(NOW, "a")),
+    "expired": lambda s: (s.release(NOW, "worker:1"), claim(s, "worker:2", now=at(61))),
+    "discarded": lambda s: (s.fail(NOW, "worker:1", "a", "{}"), s.requeue(NOW, "a"), claim(s, "worker:2"),
+                            s.fail(NOW, "worker:2", "a", "{}"), s.discard(NOW, "a")),
+}  # fmt: skip
+
+
+class TestTerms:
+    """A body may begin with `@EXPIRES KEY` and a newline."""
+
+    def test_a_key_lets_one_in_and_names_it_to_the_others(self, store):
+        assert store.enqueue(NOW, "mail", [("a", "@ user 7\nx"), ("b", "@ user 7\nx"), ("c", "@ user 8\nx")]) == [
+            True, "a", True]  # fmt: skip
+        assert store.delay(NOW, "mail", "d", "@ user 7\n", "+5") == "a"
+        assert queue_of(store) == ["a", "c"]
+        assert (state(store, "b"), state(store, "d")) == ("gone", "gone")
+
+    def test_a_delayed_job_holds_its_key_too(self, store):
+        assert store.delay(NOW, "mail", "a", "@ key\n", "+5") is True
+        assert store.enqueue(NOW, "mail", [("b", "@ key\n")]) == ["a"]
+
+    @pytest.mark.parametrize("arrow", [
+        Enqueue("mail", [("a", "@ key\n"), ("b", "@ key\n")]), Delay("mail", "a", "@+5 key\n", "+5"),
+    ], ids=["enqueue", "delay"])  # fmt: skip
+    def test_twice_equals_once(self, store, arrow):
+        twice(store, arrow)
+
+    def test_a_known_id_is_known_and_not_its_own_rival(self, store):
+        store.enqueue(NOW, "mail", [("a", "@ key\n")])
+        assert store.enqueue(NOW, "mail", [("a", "@ key\n")]) == [False]
+
+    @pytest.mark.parametrize("way", STAYS)
+    def test_it_is_held_while_the_job_is_under_way(self, store, way):
+        store.enqueue(NOW, "mail", [("a", "@ key\n")])
+        claim(store)
+        STAYS[way](store)
+        assert store.enqueue(NOW, "mail", [("b", "@ key\n")]) == ["a"]
+
+    @pytest.mark.parametrize("way", FREES)
+    def test_it_is_freed_on_every_way_out(self, store, way):
+        store.enqueue(NOW, "mail", [("a", "@+60 key\n")])
+        claim(store)
+        FREES[way](store)
+        assert "unique" not in contents(store)
+        assert store.enqueue(NOW, "mail", [("b", "@ key\n")]) == [True]
+
+    def test_a_failed_job_that_comes_back_takes_its_key_again(self, store):
+        store.enqueue(NOW, "mail", [("a", "@ key\n")])
+        claim(store)
+        store.fail(NOW, "worker:1", "a", "{}")
+        assert store.requeue(NOW, "a") is True
+        assert store.enqueue(NOW, "mail", [("b", "@ key\n")]) == ["a"]
+
+    def test_unless_another_has_it_by_then(self, store):
+        store.enqueue(NOW, "mail", [("a", "@ key\n")])
+        claim(store)
+        store.fail(NOW, "worker:1", "a", "{}")
+        store.enqueue(NOW, "mail", [("b", "@ key\n")])
+        assert twice(store, Requeue("a")) == ("b", "b")
+        assert state(store, "a") == "failed"
+
+    def test_nobody_frees_anothers_key(self, store):
+        store.enqueue(NOW, "mail", [("a", "@ key\n")])
+        claim(store)
+        store.fail(NOW, "worker:1", "a", "{}")
+        store.enqueue(NOW, "mail", [("b", "@ key\n")])
+        assert store.discard(NOW, "a") is True
+        assert store.enqueue(NOW, "mail", [("c", "@ key\n")]) == ["b"]
+
+    def test_an_expired_job_is_removed_by_the_claim_and_counted(self, store):
+        store.enqueue(NOW, "mail", [("a", f"@{at(5)} \nx"), ("b", f"@{at(5)} \nx"), ("c", "x")])
+        assert ids(claim(store, limit=9, now=at(5.000001))) == ["c"]
+        assert (state(store, "a"), store.look(NOW, "a").body) == ("gone", "expire")
+        assert store.see(NOW).stats["expire"] == 2
+        assert store.forget(at(16), 9) == 2
+
+    def test_until_then_it_is_a_job_like_others(self, store):
+        store.enqueue(NOW, "mail", [("a", f"@{at(5)} \nx")])
+        assert ids(claim(store, now=at(5))) == ["a"]
+        assert store.complete(at(9), "worker:1", finished("a")) == [True]
+
+    def test_a_plus_counts_from_when_the_job_is_due(self, store):
+        store.enqueue(at(2), "mail", [("a", "@+60.5 \nx")])
+        store.delay(at(2), "mail", "b", "@+60 key\nx", "+3")
+        store.delay(at(2), "mail", "c", "@+60 \nx", at(10))
+        assert [store.look(NOW, id).record for id in "abc"] == [
+            f"mail\n@{at(62.5)} \nx", f"mail\n@{at(65)} key\nx", f"mail\n@{at(70)} \nx"]  # fmt: skip
+
+    def test_one_that_waited_too_long_for_its_retry_expires_like_others(self, store):
+        store.enqueue(NOW, "mail", [("a", "@+5 \nx")])
+        claim(store)
+        store.retry(NOW, "worker:1", "a", 9, "{}")
+        store.promote(at(9), 9)
+        assert claim(store, "worker:2", now=at(9)) == NOTHING_CLAIMED
+        found = store.look(NOW, "a")
+        assert (found.state, found.body, found.failures) == ("gone", "expire", 0)
+
+    def test_whoever_waits_for_it_is_told(self, store):
+        store.enqueue(NOW, "mail", [("a", "@+5 \nx")])
+        assert store.watch(NOW, "a", "me") == "queued"
+        claim(store, now=at(6))
+        assert "answer:me" in store.contents()
+
+    def test_an_empty_line_of_terms_means_nothing(self, store):
+        assert store.enqueue(NOW, "mail", [("a", "@ \nx"), ("b", "@ \nx")]) == [True, True]
+        assert ids(claim(store, limit=9, now=at(9e8))) == ["a", "b"]
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            "@",
+            "@x",
+            "@never \n",
+            "@ key",
+            "@\n@ key\n",
+            "x\n@ key\n",
+            "@x y z\n",
+            "@+ key\n",
+            "@. key\n",
+            "@1.2.3 key\n",
+            "@nan key\n",
+            "@0x1 key\n",
+            "@-1 key\n",
+            "@1e3 key\n",
+        ],
+    )
+    def test_what_somebody_else_wrote_there_breaks_nothing(self, store, body):
+        store.enqueue(NOW, "mail", [("a", body)])
+        [job] = claim(store, now=at(9e8)).jobs
+        assert job.record == f"mail\n{body}"
+        assert store.complete(NOW, "worker:1", finished("a")) == [True]
+        assert "unique" not in contents(store)
+
+
+# leased → (gone)
+
+
+class TestDrop:
+    def test_a_leased_job_goes_with_its_reason(self, store):
+        enqueue(store, "a", "b")
+        claim(store, limit=2)
+        assert store.drop(NOW, "worker:1", "a", 60, "the user is\ngone") is True
+        found = store.look(NOW, "a")
+        assert (found.state, found.at, found.body) == ("gone", START, "drop: the user is\ngone")
+        assert state(store, "b") == "leased"
+        assert store.see(NOW).stats["drop"] == 1
+
+    def test_the_reason_is_kept_for_its_lifetime(self, store):
+        enqueue(store, "a")
+        claim(store)
+        store.drop(NOW, "worker:1", "a", 60, "no use")
+        assert store.forget(at(59.9), 9) == 0
+        assert store.forget(at(60), 9) == 1
+        assert contents(store).keys() <= {"queues", "stats"}
+
+    def test_it_leaves_no_counts(self, store):
+        enqueue(store, "a")
+        claim(store)
+        store.reap(at(LEASE), 9)
+        claim(store, "worker:2")
+        store.drop(NOW, "worker:2", "a", 60, "")
+        assert not {"deaths", "failures", "leases", "leased"} & set(contents(store))
+
+    def test_twice_equals_once(self, store):
+        enqueue(store, "a")
+        claim(store)
+        assert twice(store, Drop("worker:1", "a", 60, "why")) == (True, True)
+
+    def test_a_stale_claim_is_refused(self, store):
+        enqueue(store, "a")
+        claim(store)
+        store.reap(at(LEASE), 9)
+        before = contents(store)
+        assert store.drop(NOW, "worker:1", "a", 60, "why") is False
+        assert contents(store) == before
+        claim(store, "worker:2")
+        assert store.drop(NOW, "worker:1", "a", 60, "why") is False
+        assert state(store, "a") == "leased"
+
+    def test_whoever_waits_for_it_is_told(self, store):
+        enqueue(store, "a")
+        claim(store)
+        store.watch(NOW, "a", "me")
+        store.drop(NOW, "worker:1", "a", 60, "why")
+        assert "answer:me" in store.contents()
 
 
 class TestRetry:
@@ -727,6 +1009,22 @@ class TestReap:
         assert (found.state, found.deaths, found.failures) == ("failed", 3, 0)
         assert "WorkerDied" in found.failure
         assert queue_of(store) == []
+
+    def test_how_each_worker_died_is_kept(self, store):
+        enqueue(store, "a")
+        for n, why in enumerate(['killed by "SIGSEGV"\\\n\x1b[2J ü', "", "x" * 300]):
+            claim(store, f"w{n}:1")
+            store.reap(NOW, 9, worker=f"w{n}", why=why)
+        died = ("killed by  SIGSEGV   [2J  ", "its worker died", "x" * 200)
+        assert store.look(NOW, "a").died == died
+        message = json.loads(store.look(NOW, "a").failure)["message"]
+        assert message == f"its worker died, or stopped renewing the lease, 3 times: {'; '.join(died)}"
+
+    def test_a_lease_that_ran_out_says_so(self, store):
+        enqueue(store, "a")
+        claim(store)
+        store.reap(at(LEASE), 9, why="ignored, since nobody saw it")
+        assert store.look(NOW, "a").died == ("its lease ran out",)
 
     def test_how_many_deaths_are_too_many_is_the_callers_word(self, store):
         enqueue(store, "a")
@@ -1039,7 +1337,7 @@ class TestForget:
 
 class TestLook:
     def test_an_unknown_job_is_gone(self, store):
-        assert store.look(NOW, "unknown") == ("gone", None, "", "", 0, 0, "")
+        assert store.look(NOW, "unknown") == ("gone", None, "", "", 0, (), "")
 
     def test_it_changes_nothing(self, store):
         fail_once(store, "a")

@@ -1,5 +1,5 @@
 -- cancel    queued or delayed → (gone)
--- uses      over state
+-- uses      state over
 -- args      now id
 -- returns   the state it was in: cancelled if that is queued or delayed, otherwise refused
 

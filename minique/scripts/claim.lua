@@ -1,5 +1,5 @@
 -- claim     queued → leased, up to `limit` jobs of the most urgent queues that a subscription serves
--- uses      put leave state
+-- uses      put leave state over
 -- keys      LEASES LEASED CLAIM FAILURE_COUNTS DEATHS
 -- limits    CLAIM_LIMIT GHOSTS_AT_ONCE
 -- args      now claim subscription limit lease_seconds
@@ -12,7 +12,7 @@ local reply = {lease_seconds}
 local function tell(id, queue, failures, deaths, record)
   local n = #reply
   reply[n + 1], reply[n + 2], reply[n + 3] = id, queue, failures or '0'
-  reply[n + 4], reply[n + 5] = deaths or '0', record or ''
+  reply[n + 4], reply[n + 5] = count_deaths(deaths), record or ''
 end
 
 -- The same name asked again: the reply was lost. The same jobs are the answer.
@@ -48,7 +48,7 @@ local function next_queue(seen)
 end
 
 -- First decide: what to take, and how much of each list it is. Nothing is written before everything was read.
-local taken, seen, visits, closed = {}, {}, {}, false
+local taken, expired, seen, visits, closed = {}, {}, {}, {}, false
 while #taken < limit and not closed do
   local queue = next_queue(seen)
   if not queue then break end
@@ -71,6 +71,11 @@ while #taken < limit and not closed do
       local record = records[i] or (redis.call('EXISTS', names[i]) == 1 and '')
       local is_queued = record and not is_over(record)
           and not leased[i] and not delayed[i] and not failed[i] and not seen[JOB .. id]
+      local expires = is_queued and tonumber((terms_of(record)))
+      if expires and expires < now_seconds then
+        is_queued = false
+        expired[#expired + 1] = id
+      end
       if is_queued and deaths[i] and #taken > 0 then
         -- One that saw its worker die is taken alone, so that it takes no neighbours with it.
         closed = true
@@ -110,6 +115,7 @@ for _, visit in ipairs(visits) do
     if visit.passed < visit.length then make_ready(visit.queue) end
   end
 end
+for _, id in ipairs(expired) do remove(id, 'expire') end
 if #visits > 0 and next_queue({}) then ring(subscription) end
 if #taken == 0 then return {} end
 return reply

@@ -1,16 +1,18 @@
--- complete  leased → done, for some of a claim's jobs
--- uses      leave over
+-- complete  leased → done, for some of a claim's jobs, each with the jobs that follow it
+-- uses      put leave state admit over
 -- args      now claim triples...
--- returns   for each triple of id, lifetime in seconds (minus sign: it never went back) and result: 1, or 0 when refused
+-- returns   for each triple of id, lifetime in seconds (minus sign: it never went back) and result: 1, or 0 when refused; a triple whose id begins with + is a follow-up of the one before: +id, when it is due ('': now), record
 
 -- A repeated call finds its own record and answers as the first one did.
 local mark = '!done ' .. now .. ' ' .. claim .. '\n'
-local answers, ids, records, went_back, by_lifetime = {}, {}, {}, {}, {}
+local answers, ids, records, went_back, by_lifetime, following, counts = {}, {}, {}, {}, {}, {}, false
 for i = 1, #triples, 3 do
   local id, lifetime, result = triples[i], triples[i + 1], triples[i + 2]
   local n = #answers + 1
-  if redis.call('HEXISTS', CLAIM .. claim, id) == 1 then
-    answers[n] = 1
+  if string.sub(id, 1, 1) == '+' then
+    if counts then following[#following + 1] = {id = string.sub(id, 2), due = lifetime, record = result} end
+  elseif redis.call('HEXISTS', CLAIM .. claim, id) == 1 then
+    answers[n], counts = 1, true
     ids[#ids + 1] = id
     records[#records + 1] = mark .. result
     if string.sub(lifetime, 1, 1) == '-' then
@@ -21,18 +23,28 @@ for i = 1, #triples, 3 do
     by_lifetime[lifetime] = by_lifetime[lifetime] or {}
     table.insert(by_lifetime[lifetime], id)
   else
-    local record = redis.pcall('GET', JOB .. id)
-    local holder = type(record) == 'string' and string.match(record, '^!done %S+ (%S+)\n')
-    answers[n] = holder == claim and 1 or 0
+    local holder = string.match(read_record(id) or '', '^!done %S+ (%S+)\n')
+    answers[n], counts = holder == claim and 1 or 0, false
   end
 end
 if #ids == 0 then return answers end
 -- Leaving comes first: the first write decides whether a server whose memory is full lets a script run, and work that
 -- was done must be told even then.
 leave(claim, ids)
+free_keys(ids)
 for i, id in ipairs(ids) do redis.call('SET', JOB .. id, records[i]) end
 for lifetime, some in pairs(by_lifetime) do remember(some, lifetime) end
 if #went_back > 0 then forget_counts(went_back) end
 redis.call('HINCRBY', STATS, 'complete', #ids)
 tell_waiters(ids)
+for _, job in ipairs(following) do
+  local answer
+  if job.due == '' then
+    answer = admit(job.id, job.record, now_seconds)
+    if answer == 1 then put(queue_of(job.record), {job.id}, 'RPUSH') end
+  else
+    answer = admit_delayed(job.id, job.record, job.due)
+  end
+  if type(answer) == 'string' then redis.call('HINCRBY', STATS, 'held', 1) end
+end
 return answers

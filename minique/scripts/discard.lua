@@ -1,5 +1,5 @@
 -- discard   failed → (gone)
--- uses      over
+-- uses      state over
 -- args      now id
 -- returns   1, or 0 when it is not failed
 

@@ -1,5 +1,5 @@
 -- fail      leased → failed
--- uses      leave over
+-- uses      leave state over
 -- args      now claim id failure
 -- returns   1, or 0 when the claim is not the job's latest
 

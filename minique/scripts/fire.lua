@@ -1,5 +1,5 @@
 -- fire      recurring slot → queued, once per slot
--- uses      put state
+-- uses      put state admit
 -- keys      SCHEDULES SLOTS STATS
 -- args      now entry definition slot overlap queue id record
 -- returns   fired, skipped, passed, early or changed; then the entry's cursor as text ('' when there is none)
@@ -18,7 +18,7 @@ if overlap == 'skip' and last and last ~= '' then
   end
 end
 -- The job first: a server whose memory is full refuses it here, before the cursor has moved.
-if redis.call('SET', JOB .. id, record, 'NX') then put(queue, {id}, 'RPUSH') end
+if admit(id, record, now_seconds) == 1 then put(queue, {id}, 'RPUSH') end
 redis.call('HSET', SLOTS, entry, slot .. ' ' .. id .. ' ' .. now)
 redis.call('HINCRBY', STATS, 'fire', 1)
 return {'fired', slot}

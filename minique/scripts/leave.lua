@@ -9,6 +9,11 @@ local function leave(claim, ids)
   end
 end
 
+-- The deaths of a job are kept as lines, one for each, that say how its worker died.
+local function count_deaths(lines)
+  return lines and select(2, string.gsub(lines, '\n', '')) + 1 or 0
+end
+
 -- The jobs of a claim in the order in which they were taken, as {id, queue}. The order is stored, not assumed: a hash
 -- keeps the order of insertion only while it is small.
 local function in_order(claim)

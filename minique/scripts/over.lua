@@ -1,5 +1,5 @@
 -- over      what follows when a job is over: done, failed, or removed on purpose
--- keys      JOB FAILED FAILURES FAILURE_COUNTS DEATHS DONE LIFETIMES WAITERS ANSWER STATS
+-- keys      JOB FAILED FAILURES FAILURE_COUNTS DEATHS DONE LIFETIMES WAITERS ANSWER STATS UNIQUE
 -- limits    FAILED_LIMIT GONE_LIFETIME_SECONDS ANSWER_LIFETIME_SECONDS
 
 local function tell_waiters(ids)
@@ -29,8 +29,18 @@ local function forget_counts(ids)
   redis.call('HDEL', DEATHS, unpack(ids))
 end
 
+-- Before their records are written over: whoever is over holds its unique key no longer.
+local function free_keys(ids)
+  if redis.call('EXISTS', UNIQUE) == 0 then return end
+  for _, id in ipairs(ids) do
+    local _, key = terms_of(read_record(id) or '')
+    if key and redis.call('HGET', UNIQUE, key) == id then redis.call('HDEL', UNIQUE, key) end
+  end
+end
+
 -- To the failed queue; when that is full, the oldest there are dropped and counted.
 local function set_aside(id, failure)
+  free_keys({id})
   redis.call('ZADD', FAILED, now, id)
   redis.call('HSET', FAILURES, id, failure)
   redis.call('HINCRBY', STATS, 'fail', 1)
@@ -46,9 +56,10 @@ local function set_aside(id, failure)
 end
 
 -- A mark stays for as long as a producer may send its enqueue again: the job must not come back to life.
-local function remove(id, why)
-  redis.call('SET', JOB .. id, '!gone ' .. now .. ' ' .. why)
-  remember({id}, GONE_LIFETIME_SECONDS)
+local function remove(id, why, lifetime_seconds, rest)
+  free_keys({id})
+  redis.call('SET', JOB .. id, '!gone ' .. now .. ' ' .. why .. (rest or ''))
+  remember({id}, lifetime_seconds or GONE_LIFETIME_SECONDS)
   forget_counts({id})
   redis.call('HINCRBY', STATS, why, 1)
   tell_waiters({id})

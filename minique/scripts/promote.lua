@@ -1,5 +1,5 @@
 -- promote   delayed → queued, those that are due, earliest first
--- uses      put over state
+-- uses      put state over
 -- keys      DELAYED STATS
 -- limits    PROMOTE_LIMIT
 -- args      now limit

@@ -1,11 +1,15 @@
 -- reap      leased → queued (at the head), or failed when it died too often: claims whose lease ran out
--- uses      put leave over
--- args      now limit deaths_allowed worker
+-- uses      put leave state over
+-- args      now limit deaths_allowed worker why
 -- returns   seconds until the next lease runs out as text ('' when none is out), how many went back, then their ids, then those that failed
 
--- A supervisor that saw its worker die names it and need not wait for the lease.
+-- A supervisor that saw its worker die names it, says how, and need not wait for the lease.
 local claims = {}
+why = string.gsub(why, '[^ -~]+', ' ')
+why = string.gsub(why, '["\\]', ' ')
+why = why == '' and 'its worker died' or string.sub(why, 1, 200)
 if worker == '' then
+  why = 'its lease ran out'
   claims = redis.call('ZRANGEBYSCORE', LEASES, '-inf', now, 'LIMIT', 0, tonumber(limit))
 else
   for _, claim in ipairs(redis.call('ZRANGE', LEASES, 0, -1)) do
@@ -22,9 +26,10 @@ for c = #claims, 1, -1 do
   local jobs = in_order(claims[c])
   for j = #jobs, 1, -1 do
     local job = jobs[j]
-    job.deaths = (tonumber(redis.call('HGET', DEATHS, job.id)) or 0) + 1
+    local before = redis.call('HGET', DEATHS, job.id)
+    job.deaths = (before and before .. '\n' or '') .. why
     if redis.call('EXISTS', JOB .. job.id) == 1 then
-      table.insert(job.deaths >= tonumber(deaths_allowed) and failed or back, job)
+      table.insert(count_deaths(job.deaths) >= tonumber(deaths_allowed) and failed or back, job)
     end
   end
   ended[#ended + 1] = {claim = claims[c], jobs = jobs}
@@ -42,7 +47,7 @@ end
 for _, job in ipairs(failed) do
   redis.call('HSET', DEATHS, job.id, job.deaths)
   set_aside(job.id, '\n{"error":"WorkerDied","message":"its worker died, or stopped renewing the lease, '
-    .. job.deaths .. ' times"}')
+    .. count_deaths(job.deaths) .. ' times: ' .. string.gsub(job.deaths, '\n', '; ') .. '"}')
 end
 if #back + #failed > 0 then redis.call('HINCRBY', STATS, 'reap', #back + #failed) end
 

@@ -1,4 +1,4 @@
--- state     what state a job is in, and the queue that its record names
+-- state     what state a job is in, and what its record says of it
 -- keys      JOB DELAYED LEASED FAILED
 
 -- A wrong type, written there by somebody else, counts as an empty record.
@@ -10,6 +10,12 @@ end
 
 local function queue_of(record)
   return string.match(record, '^([%w_][^\n]*)\n')
+end
+
+-- A body may begin with a line of terms, `@EXPIRES KEY`: when it is not worth doing any more (epoch seconds, or
+-- +SECONDS from when it is due), and the key under which there may be one such job. Either may be empty.
+local function terms_of(record)
+  return string.match(record, '^[^\n]*\n@(%+?%d*%.?%d*) ([^\n]*)\n')
 end
 
 local function is_over(record)
