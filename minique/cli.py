@@ -26,11 +26,14 @@ from minique.connect import connect
 from minique.errors import LayoutMismatch, ServerError, Unreachable, UsageError
 from minique.events import Events, log_listener
 from minique.job import Enqueueable
+from minique.listing import DECISIONS_AT_ONCE, Decided
 from minique.registry import default_registry
 from minique.schedule import Entry
 from minique.schedule_file import read_schedule
 from minique.store import Record
 from minique.subscription import Subscription
+from minique.supervisor import Makers
+from minique.tree import Program, become
 from minique.worker import BATCH_LIMIT, LEASE_SECONDS, SHUTDOWN_TIMEOUT_SECONDS, Settings
 
 FINE, FAILED, USAGE, UNREACHABLE = 0, 1, 2, 3
@@ -38,7 +41,14 @@ FINE, FAILED, USAGE, UNREACHABLE = 0, 1, 2, 3
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    options = _parser().parse_args(arguments)
+    typed = sys.argv[1:] if arguments is None else list(arguments)
+    options = _parser().parse_args(typed)
+    options.typed = typed
+    return _answer(options)
+
+
+def _answer(options: argparse.Namespace) -> int:
+    """Do what the options say; turn what may go wrong into a line and an exit code."""
     try:
         code: int = options.run(options)
         sys.stdout.flush()
@@ -65,33 +75,97 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _worker(options: argparse.Namespace) -> int:
     subscription = Subscription.parse(options.queues)
-    _import(options.imports)
-    if not len(default_registry):
-        raise UsageError(
-            "no job class is known, so nothing could be run: add --import MODULE, the one that defines them"
-        )
-    client = _client(options)
-    client.overview()  # says at once, and plainly, when the server cannot be reached
+    settings = Settings(subscription, options.lease, options.batch, options.burst)
+    _import_some(options.imports)
+    client = _reached(options)
     programs.work(
         client,
         default_registry,
         _events(options),
         options.mode,
-        Settings(subscription, options.lease, options.batch, options.burst),
+        settings,
         options.shutdown_timeout,
+        options.name,
     )
     return FINE
 
 
 def _scheduler(options: argparse.Namespace) -> int:
-    client = _client(options)
-    client.overview()
+    client = _reached(options)
     events = _events(options)
     if options.schedule:
-        synced = client.schedules.sync(_entries_of(options.schedule, options.imports))
-        events.emit("schedule_read", file=options.schedule, **synced._asdict())
-    programs.keep_time(client, events)
+        _sync(options, client, events)
+    programs.keep_time(client, events, options.name)
     return FINE
+
+
+def _up(options: argparse.Namespace) -> int:
+    if options.part:
+        return {"worker": _worker, "scheduler": _scheduler, "heir": _heir}[options.part](options)
+    if (options.url or "").startswith("memory:"):
+        raise UsageError("memory:// is in one process only, and these are several: use a server, or embedded://FOLDER")
+    if options.schedule and options.no_scheduler:
+        raise UsageError("--schedule FILE is for a scheduler, and --no-scheduler wants none: leave one of them away")
+    Settings(Subscription.parse(options.queues), options.lease, options.batch)
+    events = _events(options)
+    client = _reached(options)
+    # A fork of a process that has threads, or that certain systems' libraries were used in, may hang. Whoever asks for
+    # spawned processes has an application like that: it is loaded by the programs then, and never here.
+    spawns = options.mode == "spawn"
+    if not spawns:
+        _import_some(options.imports)
+        if options.schedule:
+            _sync(options, client, events)
+            options.schedule = None
+    elif not options.imports:
+        raise _no_job_class()
+
+    def make(part: str, name: str, **more: object) -> Program:
+        if spawns and part != "heir":
+            words = [sys.executable, "-m", "minique", *options.typed, "--part", part, "--name", name]
+            return lambda: become(words, dict(os.environ))
+        return lambda: _answer(argparse.Namespace(**{**vars(options), "part": part, "name": name, **more}))
+
+    makers = Makers(
+        worker=lambda name: make("worker", name),
+        scheduler=lambda name: make("scheduler", name),
+        heir=lambda dead: make("heir", "", dead=dead),
+        name=programs.new_name,
+    )
+    workers = options.workers or _processors()
+    return programs.supervise(client, events, makers, workers, not options.no_scheduler, options.shutdown_timeout)
+
+
+def _heir(options: argparse.Namespace) -> int:
+    programs.give_back(_client(options), _events(options), options.dead)
+    return FINE
+
+
+def _reached(options: argparse.Namespace) -> Client:
+    """A client of a server that answers: whoever starts a program is told at once, and plainly, when it does not."""
+    client = _client(options)
+    if not options.name:  # under a supervisor it waits for the server, as it does later
+        client.overview()
+    return client
+
+
+def _sync(options: argparse.Namespace, client: Client, events: Events) -> None:
+    synced = client.schedules.sync(_entries_of(options.schedule, options.imports))
+    events.emit("schedule_read", file=options.schedule, **synced._asdict())
+
+
+def _import_some(names: Sequence[str]) -> None:
+    _import(names)
+    if not len(default_registry):
+        raise _no_job_class()
+
+
+def _no_job_class() -> UsageError:
+    return UsageError("no job class is known, so nothing could be run: add --import MODULE, the one that defines them")
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 # Commands that ask or decide.
@@ -118,7 +192,7 @@ def _delayed_count(options: argparse.Namespace) -> int:
 
 
 def _find_delayed(options: argparse.Namespace, client: Client, limit: int | None) -> list[tuple[str, Record]]:
-    return client.list_delayed(limit, options.job_class, options.queue)
+    return client.list_delayed(limit, options.job_class, options.queue, options.error)
 
 
 def _delayed_cancel(options: argparse.Namespace) -> int:
@@ -141,9 +215,9 @@ def _delayed_move(options: argparse.Namespace) -> int:
 
 def _each_delayed(options: argparse.Namespace, client: Client, deed: Callable[[str], bool], word: str) -> int:
     """Do something to the delayed jobs named by id, or by class and queue, or to all."""
-    by_words = options.all or options.job_class or options.queue
+    by_words = options.all or options.job_class or options.queue or options.error
     if bool(options.ids) == bool(by_words):
-        raise UsageError("name ids (minique delayed), or --class and --queue, or --all")
+        raise UsageError("name ids (minique delayed), or --class and --queue and --error, or --all")
     ids = options.ids or [id for id, _ in _find_delayed(options, client, None)]
     done = sum(map(deed, ids))
     print(f"{word} {done} of {len(ids)}")
@@ -213,8 +287,17 @@ def _entries_of(path: str, imports: Sequence[str], is_check: bool = False) -> Se
 
 
 def _failed_list(options: argparse.Namespace) -> int:
-    rows = [status.describe(id, record) for id, record in _client(options).list_failed(options.limit)]
-    return _show(options, rows, status.jobs_text(rows) or "nothing has failed")
+    rows = [status.describe(id, record) for id, record in _find_failed(options, _client(options))]
+    nothing = "nothing that has failed is like that" if _says_which(options) else "nothing has failed"
+    return _show(options, rows, status.jobs_text(rows) or nothing)
+
+
+def _find_failed(options: argparse.Namespace, client: Client) -> list[tuple[str, Record]]:
+    return client.list_failed(options.limit, options.job_class, options.queue, options.error, options.older_than)
+
+
+def _says_which(options: argparse.Namespace) -> bool:
+    return bool(options.job_class or options.queue or options.error or options.older_than is not None)
 
 
 def _job(options: argparse.Namespace) -> int:
@@ -239,28 +322,64 @@ def _job(options: argparse.Namespace) -> int:
 
 def _failed_requeue(options: argparse.Namespace) -> int:
     client = _client(options)
-    return _decide(options, client, client.requeue, "requeued")
+    return _decide(options, client, client.requeue_many, "requeued")
 
 
 def _failed_discard(options: argparse.Namespace) -> int:
     client = _client(options)
-    return _decide(options, client, client.discard, "discarded")
+    return _decide(options, client, client.discard_many, "discarded")
 
 
-def _decide(options: argparse.Namespace, client: Client, decision: Callable[[str], bool | None], word: str) -> int:
-    ids = client.all_failed() if options.all else options.ids
-    if not ids and not options.all:
-        raise UsageError("name the ids of failed jobs (minique failed list), or say --all")
-    done = 0
-    for id in ids:
-        answer = decision(id)
-        done += answer is True
-        if answer is None:
-            print(f"minique: {status.escape(id)} names no queue and cannot be requeued: discard it", file=sys.stderr)
-        elif not answer and not options.all:
-            print(f"minique: {status.escape(id)} is not in the failed queue", file=sys.stderr)
-    print(f"{word} {done} of {len(ids)}")
-    return FINE if done == len(ids) else FAILED
+def _decide(
+    options: argparse.Namespace, client: Client, decision: Callable[[Sequence[str]], Decided], word: str
+) -> int:
+    """Decide about the failed jobs named by id, or by what they are like, or about all; oldest first."""
+    by_words = options.all or _says_which(options)
+    if bool(options.ids) == by_words or (options.ids and options.limit):
+        raise UsageError(
+            "name the ids of failed jobs (minique failed list), or say --all, or which ones: --class, --queue, "
+            "--error, --older-than"
+        )
+    if options.ids:
+        ids = list(dict.fromkeys(options.ids))
+    elif _says_which(options) or options.limit:
+        ids = [id for id, _ in _find_failed(options, client)][::-1]
+    else:
+        ids = client.all_failed()
+    counts = {"done": 0, _GONE_BEFORE: 0, _STUCK: 0}
+    is_watched = sys.stderr.isatty() and len(ids) > DECISIONS_AT_ONCE
+    try:
+        for number, (id, answer) in enumerate(decision(ids), 1):
+            counts["done" if answer is True else _GONE_BEFORE if answer is False else _STUCK] += 1
+            _say_why_not(id, answer, is_named=bool(options.ids))
+            if is_watched and number % DECISIONS_AT_ONCE == 0:
+                print(f"\r{number} of {len(ids)}", end="", file=sys.stderr, flush=True)
+    finally:
+        # Also when it ends half-way: what was decided stays decided.
+        if is_watched:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        decided = sum(counts.values())
+        if decided or not ids:
+            said = [f"{word} {counts['done']} of {len(ids)}"]
+            said += [f"{counts[what]} {what}" for what in (_GONE_BEFORE, _STUCK) if counts[what]]
+            said += [f"{len(ids) - decided} were not reached"] if decided < len(ids) else []
+            print("; ".join(said))
+    # Of those that were found by what they are like, somebody else may have taken care meanwhile.
+    return FINE if counts["done"] + (0 if options.ids else counts[_GONE_BEFORE]) == len(ids) else FAILED
+
+
+_GONE_BEFORE, _STUCK = "were no longer failed", "could not be"
+
+
+def _say_why_not(id: str, answer: bool | str | None, is_named: bool) -> None:
+    name = status.escape(id)
+    if answer is None:
+        print(f"minique: {name} names no queue and cannot be requeued: discard it", file=sys.stderr)
+    elif isinstance(answer, str):
+        holder = status.escape(answer)
+        print(f"minique: {name} has a unique key that job {holder} holds by now: discard it, or wait", file=sys.stderr)
+    elif not answer and is_named:
+        print(f"minique: {name} is not in the failed queue", file=sys.stderr)
 
 
 def _pause(options: argparse.Namespace) -> int:
@@ -376,32 +495,49 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(run=action)
         return made
 
-    worker = add("worker", _worker, "claim jobs and run them", running, importing)
-    worker.add_argument("--queues", default="*", help="in order of urgency: critical,mail,file_*,*,!low (default: *)")
-    worker.add_argument("--mode", choices=("fork", "inline"), default="fork", help="a child per job, or no child")
-    worker.add_argument("--burst", action="store_true", help="end when nothing is ready")
-    worker.add_argument("--lease", type=_seconds, default=LEASE_SECONDS, metavar="SECONDS", help="default: %(default)g")
-    worker.add_argument(
+    working = _Parser(add_help=False)
+    working.add_argument("--queues", default="*", help="in order of urgency: critical,mail,file_*,*,!low (default: *)")
+    working.add_argument("--mode", choices=("fork", "inline"), default="fork", help="a child per job, or no child")
+    working.add_argument(
+        "--lease", type=_seconds, default=LEASE_SECONDS, metavar="SECONDS", help="default: %(default)g"
+    )
+    working.add_argument(
         "--batch",
         type=_count,
         default=BATCH_LIMIT,
         metavar="N",
         help="most jobs per claim in-line; default: %(default)s",
     )
-    worker.add_argument(
+    working.add_argument(
         "--shutdown-timeout", type=_seconds, default=SHUTDOWN_TIMEOUT_SECONDS, metavar="SECONDS",
         help="what a job may still take after TERM or INT; default: %(default)g",
     )  # fmt: skip
+    timing = _Parser(add_help=False)
+    timing.add_argument("--schedule", metavar="FILE", help="keep the entries of this schedule.yml")
+    # Given by a supervisor to what it starts.
+    for one in (working, timing):
+        one.set_defaults(name="", part="")
 
-    scheduler = add("scheduler", _scheduler, "promote delayed jobs, and fire recurring entries", running, importing)
-    scheduler.add_argument("--schedule", metavar="FILE", help="keep the entries of this schedule.yml")
+    worker = add("worker", _worker, "claim jobs and run them", running, importing, working)
+    worker.add_argument("--burst", action="store_true", help="end when nothing is ready")
+    add("scheduler", _scheduler, "promote delayed jobs, and fire recurring entries", running, importing, timing)
+    up = add("up", _up, "workers and a scheduler: started, watched, started again", running, importing, working, timing)
+    up.add_argument("--workers", type=_count, metavar="N", help="default: as many as there are processors")
+    up.add_argument("--no-scheduler", action="store_true", help="workers only")
+    up.add_argument("--part", choices=("worker", "scheduler"), default="", help=argparse.SUPPRESS)
+    up.add_argument("--name", default="", help=argparse.SUPPRESS)
+    up.set_defaults(burst=False)
     add("info", _info, "everything at a glance", reading)
     add("queues", _queues, "queues and their lengths", reading)
     _add_delayed(commands, reading, common)
     _add_schedule(commands, reading, common, importing)
     failed = commands.add_parser("failed", help="the failed queue: list, show, requeue, discard")
     deeds = failed.add_subparsers(required=True, metavar="list|show|requeue|discard", parser_class=_Parser)
-    one = deeds.add_parser("list", parents=[reading], help="the latest first")
+    which = _choosing()
+    which.add_argument(
+        "--older-than", type=_seconds, metavar="SECONDS", help="only jobs that failed longer ago than that"
+    )
+    one = deeds.add_parser("list", parents=[reading, which], help="the latest first")
     one.add_argument("--limit", type=_count, default=100, metavar="N", help="default: %(default)s")
     one.set_defaults(run=_failed_list)
     one = deeds.add_parser("show", parents=[reading], help="one job with its traceback")
@@ -411,9 +547,10 @@ def _parser() -> argparse.ArgumentParser:
         ("requeue", _failed_requeue, "back to their queues, with all tries"),
         ("discard", _failed_discard, "thrown away"),
     ):
-        one = deeds.add_parser(name, parents=[common], help=help)
+        one = deeds.add_parser(name, parents=[common, which], help=help)
         one.add_argument("ids", nargs="*", metavar="ID")
         one.add_argument("--all", action="store_true", help="every job that is in the failed queue now")
+        one.add_argument("--limit", type=_count, metavar="N", help="only the N latest of those; by default all")
         one.set_defaults(run=action)
 
     job = add("job", _job, "one job, whatever its state", reading)
@@ -444,10 +581,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_delayed(commands: Any, reading: _Parser, common: _Parser) -> None:
+def _choosing() -> _Parser:
     choosing = _Parser(add_help=False)
     choosing.add_argument("--class", dest="job_class", default="", metavar="JOB", help="only jobs of this class")
     choosing.add_argument("--queue", default="", help="only jobs for this queue")
+    choosing.add_argument("--error", default="", metavar="NAME", help="only jobs that failed last with this: TimedOut")
+    return choosing
+
+
+def _add_delayed(commands: Any, reading: _Parser, common: _Parser) -> None:
+    choosing = _choosing()
     naming = _Parser(add_help=False, parents=[choosing])
     naming.add_argument("ids", nargs="*", metavar="ID")
     naming.add_argument("--all", action="store_true", help="every delayed job")

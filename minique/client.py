@@ -162,8 +162,11 @@ class Client(Lists):
 
     # A person's decisions.
 
-    def requeue(self, id: str) -> bool | None:
-        """Put a failed job back into its queue with all its tries. False: it is not failed; None: it names no queue."""
+    def requeue(self, id: str) -> bool | str | None:
+        """Put a failed job back into its queue with all its tries: True.
+
+        False: it is not failed; None: it names no queue; an id: that job has its unique key by now.
+        """
         return self.store.requeue(self.clock.stamp(), id)
 
     def discard(self, id: str) -> bool:

@@ -37,10 +37,12 @@ class Lists:
         rows = self.store.page(self.clock.stamp(), f"queue:{check_queue_name(queue)}", 0, limit)
         return [(id, record) for id, record in self._looked_at(id for id, _ in rows) if record.state == "queued"]
 
-    def list_delayed(self, limit: int | None = 100, job: str = "", queue: str = "") -> list[tuple[str, Record]]:
-        """Delayed jobs, the next to be due first; with a name, only those of that job class or queue."""
+    def list_delayed(
+        self, limit: int | None = 100, job: str = "", queue: str = "", error: str = ""
+    ) -> list[tuple[str, Record]]:
+        """Delayed jobs, the next to be due first; only those of that job class, queue, or error of their last try."""
         rows = self._looked_at(id for id, _ in self._all("delayed", False))
-        return list(islice((row for row in rows if _fits(row[1], "delayed", job, queue)), limit))
+        return list(islice((row for row in rows if _fits(row[1], "delayed", job, queue, error)), limit))
 
     def list_failed(
         self,
@@ -105,7 +107,7 @@ def _fits(record: Record, state: str, job: str, queue: str, error: str = "") -> 
         record.state == state  # and has not left since it was listed
         and queue in ("", record.queue)
         and (not job or job_of(record) == job)
-        and (not error or read_failure(record.failure)["error"] == error)
+        and (not error or (bool(record.failure) and read_failure(record.failure)["error"] == error))
     )
 
 

@@ -596,7 +596,7 @@ class TestFailed:
 
     def test_what_is_not_failed_is_named(self, minique: Commands, failed: list[str]) -> None:
         result = minique.run("failed", "requeue", failed[0], "nobody")
-        assert (result.code, result.output) == (1, "requeued 1 of 2\n")
+        assert (result.code, result.output) == (1, "requeued 1 of 2; 1 were no longer failed\n")
         assert "nobody is not in the failed queue" in result.errors
 
     def test_all_of_them(self, minique: Commands, mq: Client, failed: list[str]) -> None:
