@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import faulthandler
 import json
 import os
 import signal
@@ -68,6 +69,9 @@ class Processes(Protocol):
     def kill(self) -> None:
         """End the running task by force; `poll` then says that it died."""
 
+    def show_stacks(self) -> None:
+        """Have the running task write where it stands to stderr; may be called from a signal's handler."""
+
     def close(self) -> None:
         """End everything that was started."""
 
@@ -93,6 +97,8 @@ class InLine:
         return ()
 
     def kill(self) -> None: ...
+
+    def show_stacks(self) -> None: ...  # whoever has the signal runs the task, too
 
     def close(self) -> None: ...
 
@@ -155,6 +161,11 @@ class Forks:
     def kill(self) -> None:
         if self._busy:
             self._busy.kill()
+
+    def show_stacks(self) -> None:
+        child = self._busy
+        if child:
+            child.show_stacks()
 
     def close(self) -> None:
         children = [child for child in (self._idle, self._busy, *self._leaving) if child]
@@ -260,6 +271,11 @@ class _Child:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
 
+    def show_stacks(self) -> None:
+        if self._status is None:  # not asked for here, where a handler may have come between two lines of `is_over`
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGTTIN)
+
     def wait(self) -> None:
         if not self.is_over():
             with contextlib.suppress(ChildProcessError):
@@ -306,8 +322,11 @@ def _forget_the_parent(parent: int) -> None:
     with contextlib.suppress(OSError):
         os.setpgid(0, 0)
     signal.set_wakeup_fd(-1)
+    faulthandler.unregister(signal.SIGTTIN)  # the parent's; it would not be registered a second time
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, *_OTHER_SIGNALS):
         signal.signal(number, signal.SIG_DFL)
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # a stderr that is no file
+        faulthandler.register(signal.SIGTTIN, sys.stderr)
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL)
@@ -315,7 +334,7 @@ def _forget_the_parent(parent: int) -> None:
         os._exit(0)  # it died before the line above
 
 
-_OTHER_SIGNALS = (signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGCONT)
+_OTHER_SIGNALS = (signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGCONT)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

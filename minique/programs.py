@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
+import math
 import os
 import random
 import re
 import signal
 import socket
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NoReturn
 
 from minique import status
@@ -22,6 +27,9 @@ from minique.loop import Wait, run
 from minique.processes import Forks, InLine
 from minique.registry import Registry
 from minique.scheduler import Scheduler
+from minique.store import Reap
+from minique.supervisor import HANDLED, STOPPING, Makers, Supervisor
+from minique.tree import HELD_BACK, Tree, signal_name
 from minique.worker import Settings, Worker
 
 
@@ -32,15 +40,43 @@ def work(
     mode: str,
     settings: Settings,
     shutdown_timeout_seconds: float,
+    name: str = "",
 ) -> None:
-    """Be a worker until a signal says to stop, or, in a burst, until nothing is ready."""
-    name = _new_name()
+    """Be a worker until a signal says to stop, or, in a burst, until nothing is ready.
+
+    A supervisor gives it a name, so as to know whose leases to give back should it die.
+    """
+    name = name or new_name()
     queues = settings.subscription.text
     settings = replace(settings, about={**_about("worker"), "queues": queues, "mode": mode})
     processes = InLine() if mode == "inline" else Forks(registry)
     rng = random.SystemRandom()
     worker = Worker(client.store, registry, processes, SystemClock(), rng, events, name, settings)
-    wake_up = _on_signals(lambda: worker.stop(shutdown_timeout_seconds), lambda: worker.stop(0))
+
+    def kill_job() -> None:
+        if processes.in_line:
+            refuse(signal.SIGUSR1)
+        else:
+            worker.kill_job("it was killed by SIGUSR1 to its worker")
+
+    def refuse(number: int) -> None:
+        because = "the job runs in the worker itself, and would take it along: TERM stops both"
+        events.emit("signal_refused", worker=name, signal=signal_name(number), because=because)
+
+    def show_stacks() -> None:
+        events.emit("stacks_shown", worker=name, pid=os.getpid())
+        processes.show_stacks()
+
+    wake_up = _on_signals(
+        {
+            **_stopping(lambda: worker.stop(shutdown_timeout_seconds), lambda: worker.stop(0)),
+            signal.SIGQUIT: lambda: worker.stop(math.inf),
+            signal.SIGUSR1: kill_job,
+            signal.SIGUSR2: lambda: worker.pause(),
+            signal.SIGCONT: lambda: worker.resume(),
+            signal.SIGTTIN: show_stacks,
+        }
+    )
     events.emit("worker_started", worker=name, queues=queues, mode=mode, pid=os.getpid())
     keeping: _Keeping | None = None
     if processes.in_line:
@@ -58,16 +94,63 @@ def work(
     events.emit("worker_stopped", worker=name)
 
 
-def keep_time(client: Client, events: Events) -> None:
+def keep_time(client: Client, events: Events, name: str = "") -> None:
     """Be a scheduler until a signal says to stop."""
-    name = _new_name()
+    name = name or new_name()
     scheduler = Scheduler(client.store, SystemClock(), events, name, _about("scheduler"))
     asked: list[bool] = []
-    wake_up = _on_signals(lambda: asked.append(True), lambda: asked.append(True))
+
+    def stop() -> None:
+        asked.append(True)
+
+    def refuse(number: int) -> None:
+        events.emit("signal_refused", worker=name, signal=signal_name(number), because="a scheduler has no job")
+
+    wake_up = _on_signals(
+        {
+            **_stopping(stop, stop),
+            signal.SIGQUIT: stop,
+            signal.SIGUSR1: partial(refuse, signal.SIGUSR1),
+            signal.SIGUSR2: partial(refuse, signal.SIGUSR2),
+            signal.SIGCONT: lambda: None,
+            signal.SIGTTIN: lambda: events.emit("stacks_shown", worker=name, pid=os.getpid()),
+        }
+    )
     events.emit("scheduler_started", worker=name, pid=os.getpid())
     run(scheduler, Wait(client.store, scheduler, wake_up), lambda: bool(asked), events, random.SystemRandom())
     _say_goodbye(scheduler.leave)
     events.emit("scheduler_stopped", worker=name)
+
+
+def supervise(
+    client: Client, events: Events, makers: Makers, workers: int, with_scheduler: bool, shutdown_timeout_seconds: float
+) -> int:
+    """Keep workers and a scheduler running until a signal says to stop; answer the exit code."""
+    client.close()  # a connection must not be shared with those who are forked from here
+    supervisor = Supervisor(Tree(), makers, SystemClock(), events, workers, with_scheduler, shutdown_timeout_seconds)
+    wake_up = _on_signals({number: partial(supervisor.ask, number) for number in HANDLED})
+    events.emit("supervisor_started", pid=os.getpid(), workers=workers, scheduler=with_scheduler)
+    wait = Wait(client.store, supervisor, wake_up)
+    run(supervisor, wait, supervisor.is_finished, events, random.SystemRandom())
+    events.emit("supervisor_stopped", pid=os.getpid())
+    return supervisor.state.exit_code
+
+
+CLAIMS_AT_ONCE = 20
+
+
+def give_back(client: Client, events: Events, dead: Sequence[tuple[str, str]]) -> None:
+    """Give back at once what the dead held, who come as pairs of name and how they died; nothing of them may run."""
+    clock = SystemClock()
+    for name, why in dead:
+        while True:
+            reaped = client.store.trip([Reap(CLAIMS_AT_ONCE, worker=name, why=why)], clock.stamp())[0]
+            for jobs, to in ((reaped.back, "queued"), (reaped.failed, "failed")):
+                for job in jobs:
+                    events.emit("reaped", job=job, to=to, worker=name, why=why)
+            if not (reaped.back or reaped.failed):
+                break
+        client.store.beat(clock.stamp(), name, "", "")
 
 
 class _Keeping:
@@ -95,21 +178,38 @@ class _Keeping:
         self._thread.join()
 
 
-def _on_signals(first: Callable[[], None], second: Callable[[], None]) -> int:
-    """Have TERM and INT call `first`, then `second`; return a descriptor that can be read after any signal."""
+def _on_signals(meanings: Mapping[int, Callable[[], None]]) -> int:
+    """Have each signal call what it means; return a descriptor that can be read after any of them.
+
+    TTIN also writes where every thread stands, even while one is in a call that never comes back.
+    """
     read, write = os.pipe()
     os.set_blocking(read, False)
     os.set_blocking(write, False)
     signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-    seen: list[int] = []
 
     def handle(number: int, frame: object) -> None:
-        (second if seen else first)()
-        seen.append(number)
+        meanings[number]()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, handle)
+    faulthandler.unregister(signal.SIGTTIN)  # perhaps it was registered before a fork; it would not be once more
+    for number in meanings:
+        if signal.getsignal(number) is not signal.SIG_IGN or number != signal.SIGHUP:  # nohup wants it ignored
+            signal.signal(number, handle)
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # a stderr that is no file
+        faulthandler.register(signal.SIGTTIN, sys.stderr, chain=True)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
     return read
+
+
+def _stopping(first: Callable[[], None], second: Callable[[], None]) -> dict[int, Callable[[], None]]:
+    """TERM, INT and HUP: `first`, then `second`."""
+    seen: list[bool] = []
+
+    def stop() -> None:
+        (second if seen else first)()
+        seen.append(True)
+
+    return dict.fromkeys(STOPPING, stop)
 
 
 def _leave_at_once(worker: Worker, events: Events) -> NoReturn:
@@ -125,9 +225,11 @@ def _say_goodbye(leave: Callable[[], None]) -> None:
         pass  # it will be missed soon enough
 
 
-def _new_name() -> str:
+def new_name(place: int | None = None) -> str:
+    """A name that nobody ever had: where, which process, by chance. A supervisor adds the place in its tree."""
     host = re.sub(r"[^A-Za-z0-9-]", "", socket.gethostname().split(".")[0])[:20] or "host"
-    return f"{host}.{os.getpid()}.{random.SystemRandom().getrandbits(32):08x}"
+    who = f"{os.getpid()}" if place is None else f"{os.getpid()}-{place}"
+    return f"{host}.{who}.{random.SystemRandom().getrandbits(32):08x}"
 
 
 def _about(kind: str) -> dict[str, object]:

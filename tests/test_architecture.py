@@ -89,9 +89,9 @@ FLOORS = (
     {"errors", "backoff", "clock", "events", "ids", "scripts.__init__"},
     {"subscription", "registry", "call"},
     {"perform", "keys", "store", "schedule"},
-    {"job", "schedule_file"},
-    {"lua", "loop", "processes", "memory_store", "recurring", "listing"},
-    {"wire", "reaper", "scheduler", "client"},
+    {"job", "schedule_file", "logs"},
+    {"lua", "loop", "processes", "tree", "memory_store", "recurring", "listing"},
+    {"wire", "reaper", "scheduler", "supervisor", "client"},
     {"redis_store", "embedded", "worker"},
     {"keeper", "connect", "status", "testing"},
     {"__init__", "programs"},
@@ -230,9 +230,9 @@ IMPORTS_BY_NAME = r"importlib\.import_module|__import__|exec|runpy\..*"
 ALONE = {
     # package, what it does: who alone may
     ("minique", ASKS_THE_TIME): {"clock"},
-    ("minique", FORKS_WAITS_AND_KILLS): {"processes"},
-    ("minique", LEAVES_AT_ONCE): {"processes", "programs"},
-    ("minique", HANDLES_SIGNALS): {"processes", "programs"},
+    ("minique", FORKS_WAITS_AND_KILLS): {"processes", "tree"},  # the one runs jobs, the other programs
+    ("minique", LEAVES_AT_ONCE): {"processes", "programs", "tree"},
+    ("minique", HANDLES_SIGNALS): {"processes", "programs", "tree"},
     ("minique", WAITS): {"loop", "programs"},  # the thread of a keeper
     ("minique", STARTS_THREADS): {"programs"},
     ("minique", TALKS_TO_A_SERVER): {"wire", "embedded", "programs"},  # which asks for the host's name
