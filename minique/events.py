@@ -44,13 +44,25 @@ class Events:
 
 
 def log_listener(name: str, fields: dict[str, object]) -> None:
-    """Write each event as one line: `failed job=… error=…`."""
+    """Write each event as one line: `failed job=… error=…`; formatters find its parts in the record."""
     level = _LEVELS.get(name, logging.INFO)
     if _log.isEnabledFor(level):
-        _log.log(level, "%s", " ".join([name, *(f"{key}={_plain(value)}" for key, value in fields.items())]))
+        # A traceback is many lines: one of `logs.py` shows it, others leave it out.
+        words = [f"{key}={written(value)}" for key, value in fields.items() if key != "traceback"]
+        _log.log(level, "%s", " ".join([name, *words]), extra={"event": name, "fields": fields})
 
 
-def _plain(value: object) -> str:
-    # One event is one line, whatever a job put into its error message.
-    text = str(value).encode("unicode_escape").decode("ascii")
-    return text if text and " " not in text else f'"{text}"'
+def written(value: object) -> str:
+    """A value as it stands in a line of text; whatever a job put into it, it is one value on one line."""
+    text = escape(str(value).replace("\\", "\\\\").replace('"', '\\"'))
+    return text if text and not set(text) & set(' "') else f'"{text}"'
+
+
+def escape(text: str) -> str:
+    """Text whose every character can be shown; others become \\x1b and the like."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode("ascii")
+        for character in text
+    )

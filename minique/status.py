@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from minique.call import Unreadable, read_call
 from minique.client import Client
 from minique.errors import BadName
+from minique.events import escape as escape
 from minique.ids import made_at
 from minique.perform import read_failure
 from minique.recurring import kept_of
@@ -286,16 +287,6 @@ def table(rows: Sequence[Row]) -> str:
         return "  ".join(padded).rstrip()
 
     return "\n".join([line(names), *map(line, cells)])
-
-
-def escape(text: str) -> str:
-    """Text whose every character can be shown; others become \\x1b and the like."""
-    if text.isprintable():
-        return text
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode("ascii")
-        for character in text
-    )
 
 
 def shorten(text: str, limit: int) -> str:

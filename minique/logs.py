@@ -1,0 +1,132 @@
+"""What `minique worker`, `scheduler` and `up` write to stderr: a line per event, as text or as JSON.
+
+An event of minique and a `logging` call of a job's own code look alike; inside a job, every line carries the job's id:
+
+    2026-11-23 08:00:00,123 WARNING retry job=… queue=mail attempt=1 worker=… error=OSError message="no route" …
+    2026-11-23 08:00:00,119 INFO log job=… logger=app message="sending to 3 hosts"
+
+Whoever sets up logging in another way adds `JobFilter()` to the handler, and `%(job)s` to the format.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from minique.events import escape, written
+from minique.perform import current_job
+
+LINE_LIMIT_BYTES = 4000
+"""A system writes so much to a pipe in one piece (4,096 at least), and what several processes write to one pipe does not
+get mixed. What is longer is cut; the whole of a traceback is in `minique failed show ID`."""
+
+FORMS = ("text", "json")
+
+_OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "event", "fields"}
+
+
+def set_up(level: int, form: str = "") -> None:
+    """Write log lines to stderr as `text` or `json`.
+
+    Without a form, as text, and only if the application's modules have not set up logging by themselves.
+    """
+    handler = logging.StreamHandler()
+    handler.addFilter(JobFilter())
+    handler.setFormatter(JsonLines() if form == "json" else TextLines())
+    logging.basicConfig(level=level, handlers=[handler], force=bool(form))
+
+
+class JobFilter(logging.Filter):
+    """Gives each record a `job`: the id of the job that runs, or an empty text.
+
+    A thread that the job starts knows it when it runs in a copy of the job's context: `contextvars.copy_context()`.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not hasattr(record, "job"):
+            try:
+                record.job = current_job().id
+            except LookupError:
+                record.job = ""
+        return True
+
+
+class TextLines(logging.Formatter):
+    """A line of text: time, level, event, then names and values; a traceback indented below."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        event, told, trace = _told(self, record)
+        values = " ".join(f"{name}={written(value)}" for name, value in told.items())
+        head = f"{self.formatTime(record)} {record.levelname} {event} {values}".rstrip()
+        # Indented, so that nothing a job says can look like a line of its own.
+        lines = [f"    {escape(line)}" for line in trace.splitlines()]
+        head = _cut(head, LINE_LIMIT_BYTES // 2 if lines else LINE_LIMIT_BYTES)
+        left = LINE_LIMIT_BYTES - _size(head)
+        kept: list[str] = []
+        for line in (_cut(line, LINE_LIMIT_BYTES // 4) for line in reversed(lines)):  # the end says most
+            left -= 1 + _size(line)
+            if left < len("\n    …".encode()):
+                kept.append("    …")
+                break
+            kept.append(line)
+        return "\n".join([head, *reversed(kept)])
+
+
+class JsonLines(logging.Formatter):
+    """A JSON object on a line, in ASCII: `time`, `level`, `event`, and what else there is to tell."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        event, told, trace = _told(self, record)
+        moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        found = {"time": moment, "level": record.levelname.lower(), "event": event, **told}
+        if trace:
+            found["traceback"] = trace
+        line = _json(found)
+        for _ in range(20):
+            excess = len(line) - LINE_LIMIT_BYTES
+            if excess <= 0:
+                break
+            # The longest text is cut first.
+            sizes = {name: len(_json(value)) for name, value in found.items()}
+            name = max(sizes, key=sizes.__getitem__)
+            text = found[name] if isinstance(found[name], str) else _json(found[name])
+            assert isinstance(text, str)
+            keep = max(0, int(len(text) * (sizes[name] - excess) / sizes[name]) - 10)
+            found[name] = f"…{text[len(text) - keep :]}" if name == "traceback" else f"{text[:keep]}…"
+            line = _json(found)
+        return line
+
+
+def _told(formatter: logging.Formatter, record: logging.LogRecord) -> tuple[str, dict[str, object], str]:
+    """What a record tells: the event's name, names and values, and a traceback if there is one."""
+    fields = getattr(record, "fields", None)
+    if isinstance(fields, Mapping):
+        told = {str(name): value for name, value in fields.items() if name != "traceback"}
+        return str(getattr(record, "event", "")), told, str(fields.get("traceback", ""))
+    job = getattr(record, "job", "")
+    extra = {name: value for name, value in vars(record).items() if name not in _OF_EVERY_RECORD | {"job"}}
+    told = {**({"job": job} if job else {}), "logger": record.name, "message": record.getMessage(), **extra}
+    trace = formatter.formatException(record.exc_info) if record.exc_info else record.exc_text or ""
+    return "log", told, "\n".join(part for part in (trace, record.stack_info or "") if part)
+
+
+def _json(value: object) -> str:
+    try:
+        return json.dumps(value, default=str, allow_nan=False)
+    except (ValueError, TypeError, RecursionError):
+        # A log line is never lost for what somebody put into it: not-a-number, keys that are tuples, circles.
+        if isinstance(value, dict):
+            return json.dumps({str(name): one if isinstance(one, str) else repr(one) for name, one in value.items()})
+        return json.dumps(repr(value))
+
+
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "backslashreplace"))
+
+
+def _cut(text: str, limit_bytes: int) -> str:
+    if _size(text) <= limit_bytes:
+        return text
+    return text.encode("utf-8", "backslashreplace")[: limit_bytes - 3].decode("utf-8", "ignore") + "…"
