@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, NoReturn
 
-from minique import __version__, programs, status
+from minique import __version__, logs, programs, status
 from minique.client import Client
 from minique.clock import SystemClock
 from minique.connect import connect
@@ -436,7 +436,7 @@ def _client(options: argparse.Namespace) -> Client:
 
 def _events(options: argparse.Namespace) -> Events:
     level = logging.WARNING if options.quiet else logging.DEBUG if options.verbose else logging.INFO
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    logs.set_up(level, options.log)
     # With nobody to tell, a busy worker does not even describe each job.
     return Events(log_listener, each_job=options.verbose)
 
@@ -476,6 +476,10 @@ def _parser() -> argparse.ArgumentParser:
     talk = running.add_mutually_exclusive_group()
     talk.add_argument("--quiet", action="store_true", help="say only what went wrong")
     talk.add_argument("--verbose", action="store_true", help="say each job")
+    running.add_argument(
+        "--log", type=_log_form, default=os.environ.get("MINIQUE_LOG", ""), metavar="text|json",
+        help="a line of text, or a JSON object per line; $MINIQUE_LOG or text",
+    )  # fmt: skip
     importing = _Parser(add_help=False)
     importing.add_argument(
         "--import",
@@ -660,6 +664,12 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r}: use a whole number, 1 or more")
     return int(text)
+
+
+def _log_form(text: str) -> str:
+    if text not in ("", *logs.FORMS):
+        raise argparse.ArgumentTypeError(f"{text!r}: use {' or '.join(logs.FORMS)}")
+    return text
 
 
 def _moment(text: str) -> datetime:
