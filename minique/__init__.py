@@ -28,11 +28,15 @@ from minique.errors import (
     UsageError,
     WrongArguments,
 )
-from minique.job import Job, JobClass, JobFunction, job
-from minique.perform import Context, current_job
-from minique.registry import Registry
+from minique.job import Job, JobFunction, job
+from minique.job_class import JobClass
+from minique.perform import Discard, Retry, RunningJob, current_job
+from minique.registry import Registry, default_registry
 
 __version__ = "0.1.0"
+
+hooks = default_registry.hooks
+"""What is called around the jobs of the default registry; see `hooks.py`."""
 
 _job_module.default_client = default_client
 
@@ -40,7 +44,7 @@ __all__ = [
     "Backoff",
     "BadName",
     "Client",
-    "Context",
+    "Discard",
     "Handle",
     "Job",
     "JobClass",
@@ -53,6 +57,8 @@ __all__ = [
     "NotDone",
     "NotSerialisable",
     "Registry",
+    "Retry",
+    "RunningJob",
     "ServerError",
     "TooLarge",
     "UnknownJobClass",
@@ -61,6 +67,7 @@ __all__ = [
     "WrongArguments",
     "connect",
     "current_job",
+    "hooks",
     "job",
     "set_default_client",
 ]

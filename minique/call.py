@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -16,6 +17,26 @@ PAYLOAD_LIMIT_BYTES = 512 * 1024
 _LAST_SLOT = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 
 as_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+
+
+class Terms(NamedTuple):
+    """What may stand before a body, for the store to read: see `store.Enqueue`."""
+
+    expires: float | None
+    """Epoch seconds."""
+    unique_key: str
+
+
+_TERMS = re.compile(r"@(\+?[0-9]*\.?[0-9]*) ([^\n]*)\n")
+
+
+def split_terms(body: str) -> tuple[Terms, str]:
+    """The terms of a body and the call itself."""
+    found = _TERMS.match(body)
+    if not found:
+        return Terms(None, ""), body
+    is_time = found[1].strip(".").replace(".", "").isdecimal()
+    return Terms(float(found[1]) if is_time else None, found[2]), body[found.end() :]
 
 
 class Call(NamedTuple):
@@ -34,7 +55,7 @@ class Unreadable(ValueError):
 def read_call(body: str) -> Call:
     """Read a body. Raises Unreadable, whatever somebody wrote there."""
     try:
-        found = json.loads(body)
+        found = json.loads(split_terms(body)[1] if body.startswith("@") else body)
     except (ValueError, RecursionError) as error:
         raise Unreadable(f"the body is not JSON: {error}") from None
     if not isinstance(found, dict):

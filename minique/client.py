@@ -13,15 +13,15 @@ import json
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from random import Random
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
-from minique.call import is_number
 from minique.clock import Clock, SystemClock
 from minique.errors import JobFailed, JobGone, NotDone, Unreachable, UsageError
 from minique.ids import make_id
-from minique.job import Enqueueable, Job, JobClass, JobFunction, job_class_of
+from minique.job import Enqueueable, Job, JobFunction
+from minique.job_class import JobClass, job_class_of
 from minique.keys import SUFFIXES
 from minique.listing import Lists
 from minique.loop import hear
@@ -29,14 +29,10 @@ from minique.perform import read_failure
 from minique.recurring import Schedules
 from minique.store import Overview, Record, Store
 from minique.subscription import check_queue_name
+from minique.when import Span, When, due_at, due_in
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-Span = timedelta | float
-"""A timedelta, or seconds."""
-When = datetime | float
-"""A datetime with its zone, or epoch seconds."""
 
 MANY_AT_ONCE = 1000
 MANY_AT_ONCE_BYTES = 1_000_000
@@ -63,14 +59,14 @@ class Client(Lists):
     def enqueue(self, kind: Enqueueable, /, *args: Any, **kwargs: Any) -> Handle[Any]:
         """Store a job at the end of its queue; it is stored when this returns.
 
+        When another job holds its unique key, nothing is stored and the handle is that job's: `handle.is_new` is False.
         Raises WrongArguments, NotSerialisable or TooLarge before anything was sent, and Unreachable when no answer
         came: then it may have been stored or not.
         """
         job_class = job_class_of(kind)
         body = job_class.body(args, kwargs)
         id = self.new_id()
-        self.store.enqueue(self.clock.stamp(), job_class.queue, ((id, body),))
-        return Handle(self, id)
+        return self._handle(id, self.store.enqueue(self.clock.stamp(), job_class.queue, ((id, body),))[0])
 
     @overload
     def enqueue_in(self, delay: Span, kind: JobFunction[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]: ...
@@ -78,7 +74,7 @@ class Client(Lists):
     def enqueue_in(self, delay: Span, kind: type[Job] | JobClass, /, *args: Any, **kwargs: Any) -> Handle[Any]: ...
     def enqueue_in(self, delay: Span, kind: Enqueueable, /, *args: Any, **kwargs: Any) -> Handle[Any]:
         """Store a job to be queued after a delay, a timedelta or seconds, counted by the server's clock."""
-        return self._delay(_due_in(delay), kind, args, kwargs)
+        return self._delay(due_in(delay), kind, args, kwargs)
 
     @overload
     def enqueue_at(self, when: When, kind: JobFunction[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]: ...
@@ -86,7 +82,7 @@ class Client(Lists):
     def enqueue_at(self, when: When, kind: type[Job] | JobClass, /, *args: Any, **kwargs: Any) -> Handle[Any]: ...
     def enqueue_at(self, when: When, kind: Enqueueable, /, *args: Any, **kwargs: Any) -> Handle[Any]:
         """Store a job to be queued at a time: a datetime with its zone, or epoch seconds. A past time means now."""
-        return self._delay(_due_at(when), kind, args, kwargs)
+        return self._delay(due_at(when), kind, args, kwargs)
 
     def enqueue_many(self, kind: Enqueueable, calls: Iterable[tuple[Any, ...] | dict[str, Any]]) -> list[Handle[Any]]:
         """Store many jobs of one class, a thousand or so per round trip; each call is a tuple or dict of arguments.
@@ -98,10 +94,10 @@ class Client(Lists):
         handles: list[Handle[Any]] = []
         for batch in self._batches(job_class, calls, handles):
             try:
-                self.store.enqueue(self.clock.stamp(), job_class.queue, batch)
+                answers = self.store.enqueue(self.clock.stamp(), job_class.queue, batch)
             except Unreachable as error:
                 raise Unreachable(f"{error}; {len(handles)} jobs were acknowledged before") from error
-            handles += [Handle(self, id) for id, _ in batch]
+            handles += [self._handle(id, answer) for (id, _), answer in zip(batch, answers, strict=True)]
         return handles
 
     def _batches(
@@ -130,8 +126,10 @@ class Client(Lists):
         job_class = job_class_of(kind)
         body = job_class.body(args, kwargs)
         id = self.new_id()
-        self.store.delay(self.clock.stamp(), job_class.queue, id, body, due)
-        return Handle(self, id)
+        return self._handle(id, self.store.delay(self.clock.stamp(), job_class.queue, id, body, due))
+
+    def _handle(self, id: str, answer: bool | str) -> Handle[Any]:
+        return Handle(self, answer, is_new=False) if isinstance(answer, str) else Handle(self, id)
 
     def new_id(self) -> str:
         """An id that nothing has yet."""
@@ -152,12 +150,12 @@ class Client(Lists):
         """How much is where, at one moment."""
         return self.store.see(self.clock.stamp())
 
-    def move(self, id: str, when: datetime | timedelta | float) -> bool:
+    def move(self, id: str, when: When | Span) -> bool:
         """Give a delayed job another time: a datetime with its zone, or a timedelta or seconds from now.
 
         False: it is not delayed.
         """
-        due = _due_at(when) if isinstance(when, datetime) else _due_in(when)
+        due = due_at(when) if isinstance(when, datetime) else due_in(when)
         return self.store.move(self.clock.stamp(), due, id)
 
     # A person's decisions.
@@ -192,34 +190,14 @@ class Client(Lists):
         self.close()
 
 
-def _due_in(delay: timedelta | float) -> str:
-    """A delay as the store takes it: counted from the server's now."""
-    seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
-    if not is_number(seconds):
-        raise UsageError(f"a delay of {delay!r}: pass a timedelta or a number of seconds")
-    return f"+{max(0.0, seconds):.6f}"
-
-
-def _due_at(when: datetime | float) -> str:
-    """A time as the store takes it."""
-    if isinstance(when, datetime):
-        if when.tzinfo is None or when.utcoffset() is None:
-            raise UsageError(
-                f"{when!r} has no zone, so it could be many moments: pass when.astimezone() for this machine's "
-                "zone, or datetime(…, tzinfo=ZoneInfo('Europe/Berlin'))"
-            )
-        when = when.timestamp()
-    if not is_number(when):
-        raise UsageError(f"a time of {when!r}: pass a datetime with a zone, or epoch seconds")
-    return f"{max(0.0, when):.6f}"
-
-
 @dataclass(slots=True, unsafe_hash=True)
 class Handle(Generic[R]):
     """A job, seen from outside. Handles of the same job are equal."""
 
     _client: Client = field(repr=False, compare=False)
     id: str
+    is_new: bool = field(default=True, repr=False, compare=False)
+    """False for a job that was there before: it holds the unique key of the one that was to be enqueued."""
 
     def record(self) -> Record:
         """All that is known of the job at this moment."""
@@ -266,5 +244,13 @@ def _result_of(id: str, record: Record) -> Any:
     if record.state == "failed":
         failure = read_failure(record.failure)
         raise JobFailed(f"job {id} failed: {failure['error']}: {failure['message']}", str(failure.get("traceback", "")))
-    why = {"cancel": "it was cancelled", "discard": "it was discarded"}
-    raise JobGone(f"job {id} is gone: {why.get(record.body, 'unknown here, or its result was forgotten')}")
+    word, _, reason = record.body.partition(": ")
+    raise JobGone(f"job {id} is gone: {_WHY_GONE.get(word, 'unknown here, or its result was forgotten')}{reason}")
+
+
+_WHY_GONE = {
+    "cancel": "it was cancelled",
+    "discard": "it was discarded",
+    "drop": "it asked to be discarded: ",
+    "expire": "it had expired before a worker was free",
+}

@@ -63,6 +63,7 @@ class Keeper:
                         renew_at=now + worker.settings.lease / RENEWALS_PER_LEASE,
                         lease_until=now + worker.settings.lease if answers[-1] else worker.state.lease_until,
                     )
+                    worker.processes.leased(worker.state.lease_until)
         return BATCH_SECONDS
 
     def bell(self) -> str | None:

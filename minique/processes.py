@@ -25,7 +25,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, NoReturn, Protocol
 
 from minique.call import Call
-from minique.job import JobClass, with_options
+from minique.clock import Clock, SystemClock
+from minique.job_class import JobClass, with_options
 from minique.perform import Context, Outcome, Raised, Returned, run
 from minique.registry import Registry
 
@@ -57,6 +58,9 @@ class Processes(Protocol):
     def prepare(self) -> None:
         """Have whatever is needed ready before the next task comes."""
 
+    def leased(self, until: float) -> None:
+        """Until when the task that runs, or is given next, is this worker's; on the clock's elapsed seconds."""
+
     def give(self, task: Task) -> None:
         """Start a task; there must be none running."""
 
@@ -81,13 +85,18 @@ class InLine:
 
     in_line = True
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
         self._ending: Ending | None = None
+        self._lease_until = 0.0
 
     def prepare(self) -> None: ...
 
+    def leased(self, until: float) -> None:
+        self._lease_until = until
+
     def give(self, task: Task) -> None:
-        self._ending = run(task.job_class, task.context, task.call)
+        self._ending = run(task.job_class, task.context, task.call, lambda: self._lease_until, self._clock)
 
     def poll(self) -> Ending | None:
         ending, self._ending = self._ending, None
@@ -126,6 +135,9 @@ class Forks:
         self._leaving = [child for child in self._leaving if not child.is_over()]
         if self._idle is None:
             self._idle = self._fork()
+
+    def leased(self, until: float) -> None:
+        self._lease_until = until
 
     def give(self, task: Task) -> None:
         frame = _task_frame(task)

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from minique.call import write_call
 from minique.errors import UsageError
-from minique.job import Enqueueable, job_class_of
+from minique.job import Enqueueable
+from minique.job_class import job_class_of
 from minique.schedule import LATEST_SECONDS, Entry
 from minique.store import Recurring
 

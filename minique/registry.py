@@ -10,14 +10,17 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from minique.errors import UnknownJobClass, UsageError
+from minique.hooks import Hooks
 
 if TYPE_CHECKING:
-    from minique.job import JobClass
+    from minique.job_class import JobClass
 
 
 class Registry:
     def __init__(self) -> None:
         self._classes: dict[str, JobClass] = {}
+        self.hooks = Hooks()
+        """What is called around these jobs."""
 
     def add(self, job_class: JobClass) -> None:
         """Make a job class known. Raises UsageError when another one has its name."""

@@ -51,7 +51,7 @@ def drain(
         worker = Worker(
             client.store,
             registry,
-            InLine(),
+            InLine(client.clock),
             client.clock,
             Random(0),
             Events(note),

@@ -22,8 +22,8 @@ from minique.clock import Clock
 from minique.errors import ServerError, UnknownJobClass, UsageError
 from minique.events import Events
 from minique.ids import is_id
-from minique.job import NONE_LIFETIME_SECONDS, JobClass, with_options
-from minique.perform import Context, Raised, Returned
+from minique.job_class import NONE_LIFETIME_SECONDS, JobClass, with_options
+from minique.perform import Context, Dropped, Raised, Returned
 from minique.processes import Ending, Processes, Task
 from minique.reaper import Reaper
 from minique.registry import Registry
@@ -77,8 +77,8 @@ class State(NamedTuple):
     """Claimed, not started."""
     running: store.Leased | None = None
     started_at: float = 0.0
-    killed: str = ""
-    """Why the running job was killed, if it was."""
+    killed: Raised | str = ""
+    """Why the running job was killed, if it was: a failure of it, or one of the reasons below."""
     ended: tuple[store.Arrow, ...] = ()
     """What the server has not been told yet."""
     lease_until: float = 0.0
@@ -92,6 +92,9 @@ class State(NamedTuple):
     stop_at: float | None = None
     """Set once no more is to be claimed: when to kill what still runs."""
 
+
+# Reasons to kill a job that are no failure of it.
+_STOPPING, _LEASE_LOST = "the worker stops", "the lease is lost"
 
 _Parsed = tuple[store.Leased, Task | Raised]
 
@@ -120,7 +123,7 @@ class Worker:
         self.state = State()
         self.store = store
         self._registry = registry
-        self._processes = processes
+        self.processes = processes
         self.clock = clock
         self._rng = rng
         self._events = events
@@ -128,6 +131,8 @@ class Worker:
         self._batch_limit = self.settings.batch_limit if processes.in_line else 1
         self._parsed: _Parsed | None = None  # of the latest job, so that it is read only once
         self.asked_to_stop_at: float | None = None
+        self._asked_to_kill = ""
+        self.is_paused = False
         self.lock = threading.Lock()
         """Between a tick and the keeper's: held while `state` is changed by either."""
 
@@ -139,6 +144,18 @@ class Worker:
         stop_at = self.clock.elapsed() + timeout_seconds
         self.asked_to_stop_at = stop_at if self.asked_to_stop_at is None else min(stop_at, self.asked_to_stop_at)
 
+    def pause(self) -> None:
+        """Claim no more until `resume`; what runs goes on. May be called from a signal's handler, as the next two."""
+        self.is_paused = True
+
+    def resume(self) -> None:
+        """The end of a pause; harmless when there was none."""
+        self.is_paused = False
+
+    def kill_job(self, why: str) -> None:
+        """Kill the job that runs in a child: it counts as a failure. Nothing happens when none runs."""
+        self._asked_to_kill = why
+
     def is_finished(self) -> bool:
         """Whether it was told to stop and has nothing left in hand."""
         state = self.state
@@ -147,12 +164,12 @@ class Worker:
     def bell(self) -> str | None:
         """Only an idle worker listens."""
         state = self.state
-        if state.claim or state.stop_at is not None or self.asked_to_stop_at is not None:
+        if state.claim or state.stop_at is not None or self.asked_to_stop_at is not None or self.is_paused:
             return None
         return self.settings.subscription.text
 
     def watched(self) -> Sequence[int]:
-        return self._processes.watched()
+        return self.processes.watched()
 
     def leave(self) -> None:
         """Take the worker off the list that people look at."""
@@ -174,7 +191,7 @@ class Worker:
         if self.state.held:
             self._start()
         elif self.state.running is None and self.state.stop_at is None:
-            self._processes.prepare()
+            self.processes.prepare()
         return self._rest(now)
 
     def _change(self, **changes: Any) -> None:
@@ -202,9 +219,10 @@ class Worker:
     def _hear(self, now: float) -> None:
         """How the running job ended, if it did; an end by force when it is time for that."""
         state = self.state
+        asked_to_kill, self._asked_to_kill = self._asked_to_kill, ""
         if state.running is None:
             return
-        ending = self._processes.poll()
+        ending = self.processes.poll()
         if ending is not None:
             self._note(state.running, ending)
             return
@@ -212,13 +230,15 @@ class Worker:
             return
         timeout = self._job_class(state.running).timeout
         if timeout is not None and now >= state.started_at + timeout:
-            self._kill(f"it ran for more than its timeout of {timeout:g} s")
+            self._kill(Raised("TimedOut", f"it ran for more than its timeout of {timeout:g} s", ""))
         elif state.stop_at is not None and now >= state.stop_at:
-            self._kill("stop")
+            self._kill(_STOPPING)
+        elif asked_to_kill:
+            self._kill(Raised("Killed", asked_to_kill, ""))
 
-    def _kill(self, why: str) -> None:
+    def _kill(self, why: Raised | str) -> None:
         self._change(killed=why)
-        self._processes.kill()
+        self.processes.kill()
 
     def _trip(self, now: float) -> None:
         """One round trip, if there is anything to say or to ask."""
@@ -235,7 +255,8 @@ class Worker:
         if looks:
             arrows.append(store.Beat(self.name, settings.subscription.text, self.about()))
             arrows += self._reaper.arrows
-        wants = state.running is None and (gives_back or not state.held) and state.stop_at is None
+        wants = state.running is None and (gives_back or not state.held)
+        wants = wants and state.stop_at is None and not self.is_paused
         if wants:
             claim = f"{self.name}:{state.number}"
             arrows.append(store.Claim(claim, settings.subscription.text, state.limit, settings.lease))
@@ -256,6 +277,7 @@ class Worker:
                 changes["renew_at"] = now + settings.lease / RENEWALS_PER_LEASE
                 if stands:
                     changes["lease_until"] = now + settings.lease
+                    self.processes.leased(changes["lease_until"])
             if looks:
                 changes["look_at"] = now + self._reaper.told(answers[1:3])
                 answers = answers[3:]
@@ -267,7 +289,7 @@ class Worker:
         if state.running is not None and renews and not stands:
             # Its job may be another's by now, and what this child still does is of no use.
             self._lost(state.running.id)
-            self._kill("lease lost")
+            self._kill(_LEASE_LOST)
 
     def _take(self, claim: str, claimed: store.Claimed, now: float, changes: dict[str, Any]) -> None:
         if not claimed.jobs:
@@ -305,10 +327,11 @@ class Worker:
             if isinstance(task, Raised):
                 self._note(job, task)
             else:
-                self._processes.give(task)
-                ending = self._processes.poll()
+                self.processes.leased(state.lease_until)
+                self.processes.give(task)
+                ending = self.processes.poll()
                 if ending is None:
-                    self._processes.prepare()
+                    self.processes.prepare()
                     return
                 self._note(job, ending)
             done += 1
@@ -367,17 +390,20 @@ class Worker:
         arrow: store.Arrow | None
         if isinstance(ending, Returned):
             lifetime = NONE_LIFETIME_SECONDS if ending.result == "null" else self._job_class(job).result_lifetime
+            went_back = job.failures + job.deaths > 0
             arrow = store.Complete(
-                claim, (store.Finished(job.id, ending.result, lifetime, job.failures + job.deaths > 0),)
+                claim, (store.Finished(job.id, ending.result, lifetime, went_back, ending.follow_ups),)
             )
-        elif killed == "stop":
+        elif isinstance(ending, Dropped):
+            arrow = store.Drop(claim, job.id, self._job_class(job).result_lifetime, ending.reason)
+        elif killed == _STOPPING:
             arrow = store.Release(claim, (job.id,))
-        elif killed == "lease lost":
+        elif killed == _LEASE_LOST:
             arrow = None
         elif isinstance(ending, Raised):
             arrow = self._failed(job, ending)
-        elif killed:
-            arrow = self._failed(job, Raised("TimedOut", killed, ""))
+        elif isinstance(killed, Raised):
+            arrow = self._failed(job, killed)
         else:
             arrow = self._failed(job, Raised("ChildDied", ending.what, ""))
         with self.lock:
@@ -396,7 +422,9 @@ class Worker:
         told = {"error": raised.error, "message": raised.message, "traceback": raised.traceback}
         failure = json.dumps({**told, "attempt": job.attempt, "worker": self.name, "queue": job.queue})
         if raised.may_retry and failures <= job_class.retries:
-            wait_seconds = job_class.backoff.delay_seconds(failures, self._rng)
+            wait_seconds = raised.retry_in_seconds
+            if wait_seconds is None:
+                wait_seconds = job_class.backoff.delay_seconds(failures, self._rng)
             return store.Retry(self.state.claim, job.id, round(wait_seconds, 6), failure)
         return store.Fail(self.state.claim, job.id, failure)
 
@@ -416,12 +444,16 @@ class Worker:
             elif isinstance(arrow, store.Release):
                 for id in arrow.ids if answer else ():
                     self._events.emit("released", job=id, worker=self.name)
-            elif isinstance(arrow, (store.Retry, store.Fail)):
+            elif isinstance(arrow, (store.Retry, store.Fail, store.Drop)):
                 if not answer:
                     self._lost(arrow.id)
                     continue
+                if isinstance(arrow, store.Drop):
+                    self._events.emit("dropped", job=arrow.id, worker=self.name, reason=arrow.reason)
+                    continue
                 failure = json.loads(arrow.failure)
-                fields = {name: failure[name] for name in ("queue", "attempt", "worker", "error", "message")}
+                told = ("queue", "attempt", "worker", "error", "message", "traceback")
+                fields = {name: failure[name] for name in told}
                 if isinstance(arrow, store.Retry):
                     self._events.emit("retry", job=arrow.id, **fields, in_seconds=arrow.in_seconds)
                 else:

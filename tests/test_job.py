@@ -36,7 +36,7 @@ from minique import (
 )
 from minique.call import PAYLOAD_LIMIT_BYTES, Call, Unreadable, read_call
 from minique.ids import is_id, made_at, make_id
-from minique.job import job_class_of, with_options
+from minique.job_class import job_class_of, with_options
 from minique.perform import RESULT_LIMIT_BYTES, TRACEBACK_LIMIT_CHARACTERS, Context, Raised, Returned, run
 
 ROOT = Path(__file__).parent.parent

@@ -18,7 +18,7 @@ from minique import loop
 from minique.clock import Clock
 from minique.events import Events
 from minique.ids import make_id
-from minique.job import JobClass
+from minique.job_class import JobClass
 from minique.memory_store import MemoryStore
 from minique.perform import Returned
 from minique.processes import Died, Ending, Task
@@ -105,6 +105,8 @@ class SimulatedChild:
     def prepare(self) -> None:
         """The next child is forked while this one works."""
 
+    def leased(self, until: float) -> None: ...
+
     def give(self, task: Task) -> None:
         world, process = self._world, self._process
         world.hub.sleep(world.costs.hand_over)
@@ -130,6 +132,8 @@ class SimulatedChild:
 
     def kill(self) -> None:
         self._ending = Died(9, 0, "killed")
+
+    def show_stacks(self) -> None: ...
 
     def close(self) -> None: ...
 
