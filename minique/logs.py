@@ -19,7 +19,7 @@ from minique.events import escape, written
 from minique.perform import current_job
 
 LINE_LIMIT_BYTES = 4000
-"""A system writes so much to a pipe in one piece (4,096 at least), and what several processes write to one pipe does not
+"""A system writes so much to a pipe in one piece (Linux 4,096), and what several processes write to one pipe does not
 get mixed. What is longer is cut; the whole of a traceback is in `minique failed show ID`."""
 
 FORMS = ("text", "json")
@@ -83,19 +83,11 @@ class JsonLines(logging.Formatter):
         found = {"time": moment, "level": record.levelname.lower(), "event": event, **told}
         if trace:
             found["traceback"] = trace
-        line = _json(found)
-        for _ in range(20):
-            excess = len(line) - LINE_LIMIT_BYTES
-            if excess <= 0:
-                break
-            # The longest text is cut first.
-            sizes = {name: len(_json(value)) for name, value in found.items()}
-            name = max(sizes, key=sizes.__getitem__)
-            text = found[name] if isinstance(found[name], str) else _json(found[name])
-            assert isinstance(text, str)
-            keep = max(0, int(len(text) * (sizes[name] - excess) / sizes[name]) - 10)
-            found[name] = f"…{text[len(text) - keep :]}" if name == "traceback" else f"{text[:keep]}…"
-            line = _json(found)
+        line, share = _json(found), LINE_LIMIT_BYTES
+        while len(line) > LINE_LIMIT_BYTES and share > 10:
+            # Each text its share, so that a long message leaves room for the end of the traceback.
+            share = share * 3 // 4
+            line = _json({name: _json_cut(value, share, from_end=name == "traceback") for name, value in found.items()})
         return line
 
 
@@ -120,6 +112,18 @@ def _json(value: object) -> str:
         if isinstance(value, dict):
             return json.dumps({str(name): one if isinstance(one, str) else repr(one) for name, one in value.items()})
         return json.dumps(repr(value))
+
+
+def _json_cut(value: object, limit_bytes: int, from_end: bool) -> object:
+    size = len(_json(value))
+    if size <= limit_bytes:
+        return value
+    text = value if isinstance(value, str) else _json(value)
+    while size > limit_bytes:
+        keep = len(text) * limit_bytes * 9 // (10 * size)
+        text = text[len(text) - keep :] if from_end else text[:keep]
+        size = len(_json(text)) + len(_json("…"))
+    return f"…{text}" if from_end else f"{text}…"
 
 
 def _size(text: str) -> int:
