@@ -15,7 +15,7 @@ from simulate import faults
 from simulate.actors import World
 from simulate.costs import Costs
 from simulate.measures import Measures, Numbers, Spread, backlog, measure, waiting_times
-from simulate.theory import first_come_first_served
+from simulate.recursion import first_come_first_served
 from simulate.workload import Load, generate
 
 # The share of one process that the light load keeps busy, and of all workers that the full one does.

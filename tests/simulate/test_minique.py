@@ -8,7 +8,7 @@ from simulate.actors import World
 from simulate.costs import FREE, Costs
 from simulate.designs.minique import Minique, TimedStore
 from simulate.faults import Kill, Plan
-from simulate.theory import first_come_first_served
+from simulate.recursion import first_come_first_served
 from simulate.workload import generate
 
 from .helpers import load_of

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulate import theory
+from simulate import recursion, theory
 from simulate.actors import World
 from simulate.costs import FREE
 from simulate.designs import Design
@@ -47,7 +47,7 @@ def test_both_engines_start_every_job_at_the_same_time(jobs: list[tuple[float, f
     load = load_of(np.cumsum([gap for gap, _ in jobs]), [work for _, work in jobs])
     world = World(load, workers=servers, costs=FREE)
     world.run(Perfect(world))
-    expected = theory.first_come_first_served(load.arrived, load.service, servers)
+    expected = recursion.first_come_first_served(load.arrived, load.service, servers)
     assert np.allclose(world.ledger.column("first_start"), expected, rtol=0, atol=1e-9)
 
 
@@ -97,4 +97,4 @@ def test_known_values_of_the_formulas() -> None:
         assert unstable == theory.UNSTABLE
     assert theory.erlang_c(1800, 1600) < 1e-4  # no overflow on the way
     with pytest.raises(ValueError, match="one at least"):
-        theory.first_come_first_served([0], [1], 0)
+        recursion.first_come_first_served([0], [1], 0)
