@@ -20,14 +20,14 @@ from typing import NoReturn
 from minique import status
 from minique.client import Client
 from minique.clock import SystemClock
-from minique.errors import ServerError
+from minique.errors import ChildNotReady, ServerError
 from minique.events import Events
 from minique.keeper import Keeper
 from minique.loop import Wait, run
-from minique.processes import Forks, InLine
+from minique.processes import FORK_JOBS_PER_CHILD, SPAWN_JOBS_PER_CHILD, Forks, InLine, Spawns
 from minique.registry import Registry
 from minique.scheduler import Scheduler
-from minique.store import Reap
+from minique.store import Reap, Release
 from minique.supervisor import HANDLED, STOPPING, Makers, Supervisor
 from minique.tree import HELD_BACK, Tree, signal_name
 from minique.worker import Settings, Worker
@@ -41,15 +41,18 @@ def work(
     settings: Settings,
     shutdown_timeout_seconds: float,
     name: str = "",
+    imports: Sequence[str] = (),
+    jobs_per_child: int | None = None,
 ) -> None:
     """Be a worker until a signal says to stop, or, in a burst, until nothing is ready.
 
-    A supervisor gives it a name, so as to know whose leases to give back should it die.
+    A supervisor gives it a name, so as to know whose leases to give back should it die. Spawned children import what
+    is named. Raises ChildNotReady, with everything given back, when jobs cannot be run here.
     """
     name = name or new_name()
     queues = settings.subscription.text
     settings = replace(settings, about={**_about("worker"), "queues": queues, "mode": mode})
-    processes = InLine() if mode == "inline" else Forks(registry)
+    processes = _processes(registry, mode, imports, jobs_per_child)
     rng = random.SystemRandom()
     worker = Worker(client.store, registry, processes, SystemClock(), rng, events, name, settings)
 
@@ -63,6 +66,14 @@ def work(
         because = "the job runs in the worker itself, and would take it along: TERM stops both"
         events.emit("signal_refused", worker=name, signal=signal_name(number), because=because)
 
+    def pause() -> None:
+        worker.pause()
+        events.emit("paused", worker=name)
+
+    def resume() -> None:
+        worker.resume()
+        events.emit("resumed", worker=name)
+
     def show_stacks() -> None:
         events.emit("stacks_shown", worker=name, pid=os.getpid())
         processes.show_stacks()
@@ -72,8 +83,8 @@ def work(
             **_stopping(lambda: worker.stop(shutdown_timeout_seconds), lambda: worker.stop(0)),
             signal.SIGQUIT: lambda: worker.stop(math.inf),
             signal.SIGUSR1: kill_job,
-            signal.SIGUSR2: lambda: worker.pause(),
-            signal.SIGCONT: lambda: worker.resume(),
+            signal.SIGUSR2: pause,
+            signal.SIGCONT: resume,
             signal.SIGTTIN: show_stacks,
         }
     )
@@ -85,13 +96,33 @@ def work(
             events.emit("timeouts_are_ignored", jobs=",".join(without), because="jobs run in-line, not in a child")
         keeping = _Keeping(worker, events)
     try:
+        if not isinstance(processes, InLine):
+            processes.await_ready()  # before anything is claimed
         run(worker, Wait(client.store, worker, wake_up), worker.is_finished, events, rng)
+    except ChildNotReady:
+        # No fault of the job in hand: another worker may have it at once, without the loss of a try.
+        state = worker.state
+        if state.claim:
+            with contextlib.suppress(ServerError):  # its lease gives it back
+                client.store.trip([*state.ended, Release(state.claim)], "")
+        _say_goodbye(worker.leave)
+        raise
     finally:
         if keeping:
             keeping.stop()
         processes.close()
     _say_goodbye(worker.leave)
     events.emit("worker_stopped", worker=name)
+
+
+def _processes(
+    registry: Registry, mode: str, imports: Sequence[str], jobs_per_child: int | None
+) -> InLine | Forks | Spawns:
+    if mode == "inline":
+        return InLine()
+    if mode == "spawn":
+        return Spawns(imports, jobs_per_child or SPAWN_JOBS_PER_CHILD)
+    return Forks(registry, jobs_per_child=jobs_per_child or FORK_JOBS_PER_CHILD)
 
 
 def keep_time(client: Client, events: Events, name: str = "") -> None:

@@ -124,7 +124,7 @@ class Commands:
     def start(self, *words: object, **environment: str) -> Running:
         typed = list(map(str, words))
         place = 2 if typed[0] in ("failed", "schedule") or typed[:2][-1] in DELAYED_DEEDS else 1
-        if typed[0] in ("worker", "enqueue"):
+        if typed[0] in ("worker", "up", "enqueue"):
             typed += ["--import", "tests.sample_jobs"]
         typed[place:place] = ["--url", self.url, "--namespace", self.namespace]
         return self.type(*typed, **environment)
