@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import subprocess
 import time
 
 from minique import Backoff, Job, job
@@ -72,6 +73,14 @@ def poison(path: str) -> None:
     """Take the whole process along, as a fault in a C library does."""
     write_line(path, str(os.getpid()))
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+@job()
+def with_a_helper(path: str) -> None:
+    """Start another program, tell both ids, and wait for it."""
+    helper = subprocess.Popen(["sleep", str(GIVE_UP_SECONDS)])
+    write_line(path, f"{os.getpid()} {helper.pid}")
+    helper.wait()
 
 
 @job(timeout=0.2, retries=0)
