@@ -21,7 +21,11 @@ from rich.table import Table
 
 from simulate import bench, experiments, traces
 from simulate import designs as ladder
+from simulate.chaos import command, conductor
+from simulate.chaos.report import chaos_figure, judge
+from simulate.chaos.server import NoServer
 from simulate.experiments import Comparison, Outcome
+from simulate.history import to_line
 from simulate.measures import Measures, Spread
 from simulate.plots import compare_figure, count, duration
 from simulate.workload import Load, generate
@@ -58,7 +62,7 @@ def positive(convert: Callable[[str], float]) -> Callable[[str], float]:
 def parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
     """The command line, and the part of it that belongs to each verb."""
     top = argparse.ArgumentParser(prog="python -m simulate", description="The experiments.")
-    verbs = top.add_subparsers(dest="verb", required=True, metavar="compare|bench")
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="compare|bench|chaos")
     compare = verbs.add_parser("compare", help="one load, several designs: who waits how long, and what a crash costs")
     load = compare.add_argument_group("the load")
     load.add_argument("--trace", metavar="FILE", help="replay a log: .swf, .csv or .jsonl, each also with .gz")
@@ -138,7 +142,16 @@ def parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser
         help="where the JSON goes (default: %(default)s)",
     )
     scheduler.add_argument("--json", action="store_true", help="print the JSON instead of the tables")
-    return top, {"compare": compare, "bench": scheduler}
+    havoc = verbs.add_parser("chaos", help="real programs on a real server, killed at random: what is lost?")
+    command.add_options(havoc, positive)
+    havoc.add_argument(
+        "--output",
+        type=Path,
+        default=Path("results"),
+        metavar="FOLDER",
+        help="where figure, JSON and history go (default: %(default)s)",
+    )
+    return top, {"compare": compare, "bench": scheduler, "chaos": havoc}
 
 
 def several(convert: Callable[[str], float]) -> Callable[[str], tuple[float, ...]]:
@@ -155,11 +168,12 @@ def main(arguments: Sequence[str] | None = None, clock: Callable[[], float] = ti
         allowed = sorted(flag for action in verbs[options.verb]._actions for flag in action.option_strings)
         verbs[options.verb].error(f"unknown: {' '.join(unknown)}; allowed are {', '.join(allowed)}")
     try:
-        return compare(options, clock) if options.verb == "compare" else bench_scheduler(options, clock)
+        doing = {"compare": compare, "bench": bench_scheduler, "chaos": chaos_run}
+        return doing[options.verb](options, clock)
     except (UsageError, traces.TraceError) as problem:
         print(f"simulate: {problem}", file=sys.stderr)
         return USAGE
-    except bench.BenchError as problem:
+    except (bench.BenchError, NoServer) as problem:
         print(f"simulate: {problem}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
@@ -230,6 +244,40 @@ def bench_scheduler(options: argparse.Namespace, clock: Callable[[], float]) -> 
     else:
         report_bench(result, data)
     return FINE
+
+
+def chaos_run(options: argparse.Namespace, clock: Callable[[], float]) -> int:
+    """The verb `chaos`: exit code 1 when a promise was broken."""
+    try:
+        settings = command.settings_of(options)
+    except ValueError as problem:
+        raise UsageError(str(problem)) from None
+    folder = prepared(options.output)
+    total, unit = (settings.kills, "kills") if settings.kills else (settings.seconds or 60.0, "seconds")
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with progress_bar(total, clock, "faults", unit) as advance:
+            judged = judge(conductor.run(settings, advance))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    text = judged.to_json()
+    figure, data, history = (folder / f"chaos.{kind}" for kind in ("png", "json", "history.jsonl"))
+    with whole_file(figure) as path:
+        chaos_figure(judged).savefig(path, format="png", metadata={"Software": None})
+    with whole_file(data) as path:
+        path.write_text(text, encoding="utf-8")
+    with whole_file(history) as path:
+        path.write_text("".join(f"{to_line(event)}\n" for event in judged.outcome.history), encoding="utf-8")
+    if options.json:
+        print(text, end="")
+    else:
+        console = Console(highlight=False)
+        if not console.is_terminal:
+            console = Console(highlight=False, width=COLUMNS_WHEN_PIPED)
+        command.print_report(console, judged)
+        for name, path in (("Figure", figure), ("JSON", data), ("History", history)):
+            console.print(f"{name}: {escape(str(path))}", soft_wrap=True)
+    return FINE if judged.is_kept else FAILED
 
 
 def report_bench(result: bench.Result, data: Path) -> None:
@@ -328,13 +376,15 @@ def _advance(advance: Callable[[int], None], before: int, jobs: int) -> None:
 
 
 @contextlib.contextmanager
-def progress_bar(total: int, clock: Callable[[], float], doing: str = "replaying") -> Iterator[Callable[[int], None]]:
-    """A bar on standard error that counts jobs done; nothing at all when that is no terminal."""
+def progress_bar(
+    total: float, clock: Callable[[], float], doing: str = "replaying", unit: str = "jobs"
+) -> Iterator[Callable[[float], None]]:
+    """A bar on standard error that counts what is done; nothing at all when that is no terminal."""
     console = Console(stderr=True)
     columns = (
         TextColumn(doing),
         BarColumn(),
-        TextColumn("{task.completed:,.0f} of {task.total:,.0f} jobs"),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f} " + unit),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console, get_time=clock, transient=True, disable=not console.is_terminal) as bar:

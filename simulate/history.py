@@ -370,6 +370,14 @@ class _Judge:
             self._judge("unexpected", story, "started before it was sent")
 
     def _check_runs(self, story: _Story) -> None:
+        for run in story.runs:
+            begin = run.start.at - self._promises.dying
+            if run.end is None and not any(
+                next(self._faults_of(target, begin), None) for target in (run.start.worker, SERVER, EVERYTHING)
+            ):
+                self._judge(
+                    "unexpected", story, f"its run in {run.start.worker} has no end, and nobody had killed that"
+                )
         for before, after in zip(story.runs, story.runs[1:], strict=False):
             if before.end is not None and before.end.how in ("raised", "died") and before.end.at <= after.start.at:
                 continue
