@@ -10,7 +10,10 @@ reads all that the store holds and checks:
 - a claim that is no longer a job's latest moves nothing;
 - no lease is reaped before its time, unless its worker is dead;
 - no job starts twice, unless it was given back in between;
-- what was cancelled, discarded or done does not come back to life.
+- what was cancelled, discarded, dropped or done does not come back to life;
+- of jobs with one unique key only one is queued, delayed or leased, and the key is free when none is;
+- no job is started after it has expired, and no other is removed for it;
+- the follow-ups of a job are stored with its completion, all of them, and otherwise none.
 
 At the end faults stop, and everything must drain. `Broken` says what did not hold.
 """
@@ -22,6 +25,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from minique.call import split_terms
 from minique.store import (
     DEATHS_ALLOWED,
     NOTHING_CLAIMED,
@@ -32,10 +36,12 @@ from minique.store import (
     Complete,
     Delay,
     Discard,
+    Drop,
     Ear,
     Enqueue,
     Fail,
     Finished,
+    FollowUp,
     Forget,
     Leased,
     Pause,
@@ -56,8 +62,9 @@ DIAGRAM: dict[type, set[tuple[str, str]]] = {
     Enqueue: {("new", "queued")},
     Delay: {("new", "delayed")},
     Promote: {("delayed", "queued")},
-    Claim: {("queued", "leased")},
-    Complete: {("leased", "done")},
+    Claim: {("queued", "leased"), ("queued", "gone")},
+    Complete: {("leased", "done"), ("new", "queued"), ("new", "delayed")},
+    Drop: {("leased", "gone")},
     Retry: {("leased", "delayed")},
     Fail: {("leased", "failed")},
     Release: {("leased", "queued")},
@@ -86,6 +93,7 @@ FAULTS = (
     "gives up",
     "gives up unsent",
 )
+TERMS = ("", "", "@ one\n", "", "@+11 \n", "", "@+40 one\n")
 LEAPS = (0.4, 1.0, 3.0, 9.6, 10.0, 11.0, 31.0, 700.0)
 # Longer than an enqueue is sent again for.
 RESEND_SECONDS = 10
@@ -139,6 +147,8 @@ class World:
         self.counts: Counter[str] = Counter()
         self.states: dict[str, str] = {}
         self.holders: dict[str, str] = {}
+        self.records: dict[str, str] = {}
+        self.unique: dict[str, str] = {}
 
     # What happens.
 
@@ -210,13 +220,17 @@ class World:
 
     def draw(self, arrow: Arrow) -> Any:
         """One arrow, one atomic step, and all checks. The answer is the truth; who hears it is a story."""
-        states, holders = self.states, self.holders
+        states, holders, records, unique = self.states, self.holders, self.records, self.unique
         answer = self.store.trip([arrow], at(self.now))[0]
         self.states, self.holders = self.examine(self.store.contents())
         for id in sorted(states.keys() | self.states.keys()):
             before, after = states.get(id, "gone"), self.states.get(id, "gone")
             if before != after or holders.get(id) != self.holders.get(id):
                 self.check_move(arrow, id, before, after, holders.get(id, ""))
+        if isinstance(arrow, Claim):
+            self.check_expiry(states, records)
+        elif isinstance(arrow, Complete):
+            self.check_follow_ups(arrow, states, unique)
         self._note_leases(arrow, answer)
         self.check_kept()
         return answer
@@ -225,7 +239,8 @@ class World:
         start = "new" if id not in self.ever and before == "gone" else before
         if (start, after) not in DIAGRAM[type(arrow)]:
             raise Broken(f"{arrow} moved {id} from {start} to {after}")
-        if isinstance(arrow, Complete | Retry | Fail | Release) and arrow.claim != holder:
+        is_follow_up = isinstance(arrow, Complete) and start == "new"
+        if isinstance(arrow, Complete | Drop | Retry | Fail | Release) and arrow.claim != holder and not is_follow_up:
             raise Broken(f"{arrow} moved {id}, which {holder} holds")
         if isinstance(arrow, Reap):
             is_dead = bool(arrow.worker) and holder.rpartition(":")[0] == arrow.worker
@@ -242,6 +257,30 @@ class World:
         self.ever.add(id)
         if after == "gone":
             self.over.add(id)
+
+    def check_expiry(self, states: dict[str, str], records: dict[str, str]) -> None:
+        """After a claim: what it passed over for good had expired, and what it took had not."""
+        for id, before in states.items():
+            after = self.states.get(id, "gone")
+            if before == "queued" != after:
+                expires = split_terms(records[id].partition("\n")[2])[0].expires
+                has_expired = expires is not None and expires < float(at(self.now))
+                if has_expired != (after == "gone"):
+                    raise Broken(f"{id} expires at {expires}, and at {at(self.now)} a claim left it {after}")
+
+    def check_follow_ups(self, arrow: Complete, states: dict[str, str], unique: dict[str, str]) -> None:
+        for job in arrow.jobs:
+            counts = states.get(job.id) == "leased" and self.states[job.id] == "done"
+            for one in job.follow_ups:
+                key = split_terms(one.body)[0].unique_key
+                is_new = one.id not in states and one.id in self.states
+                # Freed by the very job that completes, a key may be taken by what follows it.
+                is_held = unique.get(key, job.id) != job.id or self.unique.get(key, one.id) != one.id
+                if is_new != (counts and not is_held) and one.id not in states:
+                    raise Broken(f"{one.id} follows {job.id}: stored {is_new}, and the completion counted {counts}")
+                if is_new:
+                    self.acknowledged.add(one.id)
+                self.counts["follow-up held"] += counts and is_held
 
     def check_kept(self) -> None:
         for id in self.acknowledged - self.over:
@@ -282,6 +321,11 @@ class World:
             if len(found) != 1:
                 raise Broken(f"{id} is in {len(found)} states: {found}")
             states[id] = found[0]
+        keys = {id: split_terms(record.partition("\n")[2])[0].unique_key for id, record in records.items()}
+        under_way = {id for id, state in states.items() if state in ("queued", "delayed", "leased")}
+        self.records, self.unique = records, contents.get("unique", {})
+        if set(self.unique.items()) != {(keys[id], id) for id in under_way if keys[id]}:
+            raise Broken(f"the unique keys are {self.unique}, and under way are {under_way}")
         for id in [*leased, *delayed, *failed]:
             if states.get(id, "gone") == "gone":
                 raise Broken(f"{id} has a place and no record")
@@ -309,23 +353,26 @@ class Producer:
         else:
             arrow, since = self._new(n), world.now
         arrives = fault not in ("never arrives", "dies before", "gives up unsent")
-        if arrives:
-            world.draw(arrow)
+        answers = world.draw(arrow) if arrives else []
         if fault in ("none", "cut between"):
-            # Whether new or known already: it is stored.
-            world.acknowledge([arrow.id] if isinstance(arrow, Delay) else [id for id, _ in arrow.jobs])
+            # Whether new or known already, it is stored; unless another has its key.
+            ids, answers = (
+                ([arrow.id], [answers]) if isinstance(arrow, Delay) else ([id for id, _ in arrow.jobs], answers)
+            )
+            world.acknowledge([id for id, answer in zip(ids, answers, strict=True) if not isinstance(answer, str)])
         elif not fault.startswith(("dies", "gives up")):
             self.unanswered.append((arrow, since))
 
     def _new(self, n: int) -> Enqueue | Delay:
         queue = "file" if n % 5 == 4 else "mail"
+        body = TERMS[self.jobs % len(TERMS)] + "body"
         self.jobs += 1
         if n % 6 == 5:
-            return Delay(queue, f"job{self.jobs - 1}", "body", "+3")
+            return Delay(queue, f"job{self.jobs - 1}", body, "+3")
         if n % 6 == 4:
             self.jobs += 1
-            return Enqueue(queue, [(f"job{self.jobs - 2}", "body"), (f"job{self.jobs - 1}", "body")])
-        return Enqueue(queue, [(f"job{self.jobs - 1}", "body")])
+            return Enqueue(queue, [(f"job{self.jobs - 2}", body), (f"job{self.jobs - 1}", body)])
+        return Enqueue(queue, [(f"job{self.jobs - 1}", body)])
 
 
 class Worker:
@@ -400,9 +447,20 @@ class Worker:
             return [Retry(self.claim, job.id, 3.0, "{}")]
         if n % 8 == 5:
             return [Fail(self.claim, job.id, "{}")]
-        complete = Complete(self.claim, [Finished(job.id, "null", (600, 10)[n % 2], job.attempt > 1)])
+        if n % 12 == 4:
+            return [Drop(self.claim, job.id, 10, "no use")]
+        follow_ups = self._follow_ups(job) if n % 3 == 0 else []
+        complete = Complete(self.claim, [Finished(job.id, "null", (600, 10)[n % 2], job.attempt > 1, follow_ups)])
         # Finishing and taking travel together.
         return [complete] if self.hand else [complete, self._next_claim(n)]
+
+    def _follow_ups(self, job: Leased) -> list[FollowUp]:
+        if "." in job.id:
+            return []  # or it would never end
+        return [
+            FollowUp(f"{job.id}.{self.name}", job.queue, "@ one\nbody"),
+            FollowUp(f"{job.id}.{self.name}-later", job.queue, "body", "+3"),
+        ]
 
     def _next_claim(self, n: int) -> Claim:
         return Claim(f"{self.name}:{self.number}", ("*", "file,mail")[n % 2], 1 + n % 3, LEASE)
@@ -427,7 +485,7 @@ class Worker:
         for arrow in arrows:
             if isinstance(arrow, Release):
                 self.hand = []
-            elif isinstance(arrow, Complete | Retry | Fail):
+            elif isinstance(arrow, Complete | Drop | Retry | Fail):
                 self.current = None
 
 
@@ -456,6 +514,8 @@ class PlainPop(Store):
         elif isinstance(arrow, Complete):
             self.ended |= {job.id: "!done" for job in arrow.jobs}
             return [True] * len(arrow.jobs)
+        elif isinstance(arrow, Drop):
+            self.ended[arrow.id] = "dropped"
         elif isinstance(arrow, Retry):
             self.queue.append(arrow.id)
         elif isinstance(arrow, Release):
@@ -489,6 +549,12 @@ class ForgivingWorld(World):
         pass
 
     def check_kept(self) -> None:
+        pass
+
+    def check_expiry(self, states: dict[str, str], records: dict[str, str]) -> None:
+        pass
+
+    def check_follow_ups(self, arrow: Complete, states: dict[str, str], unique: dict[str, str]) -> None:
         pass
 
     def step(self, step: Step) -> None:

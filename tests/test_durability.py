@@ -73,7 +73,8 @@ def test_hundreds_of_long_stories_break_nothing_and_go_everywhere():
     everywhere = {
         "Enqueue queued", "Delay delayed", "Promote queued", "Claim leased", "Complete done", "Retry delayed",
         "Fail failed", "Release queued", "Reap queued", "Reap failed", "Requeue queued", "Discard gone",
-        "Cancel gone", "Forget gone", "Complete refused", "started",
+        "Cancel gone", "Forget gone", "Complete refused", "started", "Drop gone", "Claim gone", "Complete queued",
+        "Complete delayed", "follow-up held",
     }  # fmt: skip
     assert everywhere <= seen.keys()
     assert min(seen[one] for one in everywhere) >= 20, seen
@@ -187,8 +188,8 @@ class EnqueuesAgainWhatIsKnown(MemoryStore):
 
 
 class CancelsWithoutAMark(MemoryStore):
-    def _remove(self, id: str, why: str, stamp: str) -> None:
-        super()._remove(id, why, stamp)
+    def _remove(self, id: str, why: str, stamp: str, *more: Any) -> None:
+        super()._remove(id, why, stamp, *more)
         del self._records[id]
 
 
@@ -228,6 +229,17 @@ SCRIPT_MUTANTS = {
                               "  redis.call('HSET'"),
     "enqueue what is known": ("admit", ", 'NX'", ""),
     "retry that keeps the lease": ("retry", "leave(claim, {id})\n", ""),
+    "complete that keeps the key": ("complete", "free_keys(ids)\n", ""),
+    "complete that lets follow-ups go": ("complete", "following[#following + 1] =", "local nothing ="),
+    "drop without asking who holds it": ("drop", "redis.call('HEXISTS', CLAIM .. claim, id) == 0", "false"),
+    "admit without taking the key": ("admit", "  if key ~= '' then redis.call('HSET', UNIQUE, key, id) end\n", ""),
+    "requeue without taking the key": (
+        "requeue", "if key and key ~= '' then redis.call('HSET', UNIQUE, key, id) end\n", ""),
+    "claim of what has expired": ("claim", "if expires and expires < now_seconds then", "if false then"),
+    "claim that takes what will expire for expired": ("claim", "expires < now_seconds", "expires < now_seconds + 60"),
+    "claim that only skips what has expired": (
+        "claim", "for _, id in ipairs(expired) do remove(id, 'expire') end\n", ""),
+    "set_aside that keeps the key": ("over", "  free_keys({id})\n  redis.call('ZADD'", "  redis.call('ZADD'"),
     "promote that takes nothing out": ("promote", "  redis.call('ZREM', DELAYED, unpack(due))\n", ""),
 }  # fmt: skip
 
