@@ -126,7 +126,7 @@ class Stage:
         return Worker(
             self.store,
             self.registry,
-            processes or InLine(),
+            processes or InLine(self.clock),
             self.clock,
             Random(7),
             Events(lambda event, fields: self.heard.append((event, fields))),
