@@ -10,6 +10,7 @@
     ├── ServerError                the server did not do what was asked
     │   ├── Unreachable            no answer: it is down, starting, or the network is; trying again may help
     │   └── LayoutMismatch         its keys were written by a release that this one cannot read
+    ├── ChildNotReady              no process gets ready to run jobs: a hook or an import fails; no job was started
     └── NoResult                   what `handle.result()` raises
         ├── NotDone                not finished within the time given
         ├── JobFailed              out of tries; carries the traceback
@@ -51,6 +52,9 @@ class Unreachable(ServerError, ConnectionError): ...
 
 
 class LayoutMismatch(ServerError): ...
+
+
+class ChildNotReady(MiniqueError): ...
 
 
 class NoResult(MiniqueError): ...

@@ -87,23 +87,24 @@ def uses(tree: ast.Module) -> set[str]:
 # A module knows modules of lower floors only. Whoever adds one gives it a floor.
 FLOORS = (
     {"errors", "backoff", "clock", "events", "ids", "hooks", "scripts.__init__"},
-    {"subscription", "registry", "call"},
+    {"subscription", "registry", "call", "importing"},
     {"when", "keys", "store", "schedule"},
     {"job_class", "schedule_file"},
     {"perform"},
-    {"job", "logs"},
+    {"job", "logs", "child"},
     {"lua", "loop", "processes", "tree", "memory_store", "recurring", "listing"},
     {"wire", "reaper", "scheduler", "supervisor", "client"},
     {"redis_store", "embedded", "worker"},
     {"keeper", "connect", "status", "testing"},
-    {"__init__", "programs"},
+    {"__init__", "programs", "facts"},
+    {"doctor"},
     {"cli"},
     {"__main__"},
 )
 
 # Doors that few may open: parts know a Store, not which; and only the top knows how things are put together.
 KNOWN_TO = {
-    "redis_store": {"connect"},
+    "redis_store": {"connect", "facts"},  # which asks the server itself how it is
     "memory_store": {"connect"},
     "lua": {"redis_store", "wire"},
     "wire": {"redis_store", "embedded", "connect"},
@@ -232,15 +233,15 @@ IMPORTS_BY_NAME = r"importlib\.import_module|__import__|exec|runpy\..*"
 ALONE = {
     # package, what it does: who alone may
     ("minique", ASKS_THE_TIME): {"clock"},
-    ("minique", FORKS_WAITS_AND_KILLS): {"processes", "tree"},  # the one runs jobs, the other programs
-    ("minique", LEAVES_AT_ONCE): {"processes", "programs", "tree"},
-    ("minique", HANDLES_SIGNALS): {"processes", "programs", "tree"},
-    ("minique", WAITS): {"loop", "programs"},  # the thread of a keeper
+    ("minique", FORKS_WAITS_AND_KILLS): {"processes", "child", "tree"},  # those run jobs, the other programs
+    ("minique", LEAVES_AT_ONCE): {"child", "programs", "tree"},
+    ("minique", HANDLES_SIGNALS): {"child", "programs", "tree"},
+    ("minique", WAITS): {"loop", "processes", "programs"},  # for a child that gets ready; the thread of a keeper
     ("minique", STARTS_THREADS): {"programs"},
     ("minique", TALKS_TO_A_SERVER): {"wire", "embedded", "programs"},  # which asks for the host's name
     ("minique", DRAWS_AT_RANDOM): set(),
     ("minique", SEEDS_BY_CHANCE): {"client", "perform", "programs"},
-    ("minique", IMPORTS_BY_NAME): {"cli"},
+    ("minique", IMPORTS_BY_NAME): {"importing"},
     ("naive_daemon", ASKS_THE_TIME): {"__main__"},
     ("naive_daemon", WAITS): {"__main__", "timer"},  # a timer is one that waits
     ("naive_daemon", DRAWS_AT_RANDOM): set(),

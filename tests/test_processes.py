@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import faulthandler
+import inspect
+import json
 import os
-import random
-import resource
 import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 
 from minique.call import PAYLOAD_LIMIT_BYTES, Call
+from minique.clock import ManualClock, SystemClock
+from minique.errors import ChildNotReady, UsageError
 from minique.job import job
-from minique.perform import RESULT_LIMIT_BYTES, Context, Raised, Returned
-from minique.processes import Died, Ending, Forks, InLine, Processes, Task
+from minique.perform import RESULT_LIMIT_BYTES, Context, Dropped, Raised, Returned
+from minique.processes import Died, Ending, Forks, InLine, Processes, Spawns, Task, own_memory_events
 from minique.registry import Registry
+from minique.store import FollowUp
+from tests import child_jobs as jobs
 from tests.processes import children, is_alive, needs_proc, open_descriptors
 from tests.servers import until
 
@@ -32,23 +36,52 @@ PATIENCE_SECONDS = 30.0
 # A test runner has threads of its own; a worker has none when it forks.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 
-Make = Callable[..., Processes]
+Make = Callable[..., Forks | Spawns]
+
+JOBS_OF_A_RECYCLED_CHILD = 10
+ALL_JOBS = [
+    function for _, function in inspect.getmembers(jobs, inspect.isfunction) if function.__module__ == jobs.__name__
+]
 
 
 @pytest.fixture
-def forks() -> Iterator[Callable[..., Forks]]:
-    """Makes Forks that know the given functions as jobs; afterwards none of its children is left."""
-    made: list[Forks] = []
+def making() -> Iterator[Callable[[Forks | Spawns], Any]]:
+    """Takes what was made, and ends it; afterwards none of its children is left."""
+    made: list[Forks | Spawns] = []
     before = children()
 
-    def making(*functions: Callable[..., Any], **hooks: Any) -> Forks:
-        made.append(Forks(registry_of(*functions), **hooks))
-        return made[-1]
+    def taking(processes: Forks | Spawns) -> Any:
+        made.append(processes)
+        return processes
 
-    yield making
+    yield taking
     for processes in made:
         processes.close()
     assert children() == before, "a child was left behind"
+
+
+@pytest.fixture
+def forks(making: Callable[..., Any]) -> Callable[..., Forks]:
+    """Makes Forks that know the given functions as jobs, or all of `child_jobs.py`."""
+    return lambda *functions, **more: making(Forks(registry_of(*(functions or ALL_JOBS)), **more))
+
+
+@pytest.fixture
+def spawns(making: Callable[..., Any]) -> Callable[..., Spawns]:
+    """Makes Spawns that know the functions of `child_jobs.py`."""
+    return lambda **more: making(Spawns(["tests.spawned_jobs"], **more))
+
+
+WAYS = ("fork", "fork, recycled", "spawn")
+
+
+@pytest.fixture(params=WAYS)
+def ways(request: pytest.FixtureRequest, forks: Callable[..., Forks], spawns: Callable[..., Spawns]) -> Make:
+    """Makes each way to run jobs in children, with all of `child_jobs.py`."""
+    if request.param == "spawn":
+        return spawns
+    jobs_per_child = 1 if request.param == "fork" else JOBS_OF_A_RECYCLED_CHILD
+    return lambda **more: forks(**{"jobs_per_child": jobs_per_child, **more})
 
 
 def registry_of(*functions: Callable[..., Any]) -> Registry:
@@ -80,206 +113,201 @@ def do(processes: Processes, function: Callable[..., Any], *args: Any) -> Ending
     return end(processes)
 
 
-def forever() -> NoReturn:
-    while True:
-        signal.pause()
-
-
-# Jobs that end in an orderly way.
-
-
-def add(a: int, b: int) -> int:
-    return a + b
-
-
-def own_pid() -> int:
-    return os.getpid()
-
-
-def divide(a: int, b: int) -> float:
-    return a / b
-
-
-async def add_later(a: int, b: int) -> int:
-    return a + b
-
-
-def leave(code: Any) -> NoReturn:
-    sys.exit(code)
-
-
-def length_of(text: str) -> int:
-    return len(text)
-
-
-def text_of_length(length: int) -> str:
-    return "é" * (length // 2)
-
-
-def return_a_set() -> Any:
-    return {1, 2}
-
-
-@pytest.fixture(params=["fork", "in-line"])
-def either(request: pytest.FixtureRequest, forks: Callable[..., Forks]) -> Processes:
-    """Both ways to run a job, with the jobs that end in an orderly way."""
-    known = (add, divide, add_later, leave, length_of, text_of_length, return_a_set)
-    return forks(*known) if request.param == "fork" else InLine()
+@pytest.fixture(params=[*WAYS, "in-line"])
+def either(request: pytest.FixtureRequest, forks: Callable[..., Forks], spawns: Callable[..., Spawns]) -> Processes:
+    """All ways to run a job."""
+    if request.param == "in-line":
+        return InLine()
+    if request.param == "spawn":
+        return spawns()
+    return forks(jobs_per_child=1 if request.param == "fork" else JOBS_OF_A_RECYCLED_CHILD)
 
 
 class TestOrderlyEnds:
     """In a child or in-line: the same outcome."""
 
     def test_what_perform_returns_is_the_result(self, either: Processes) -> None:
-        assert do(either, add, 2, 3) == Returned("5")
+        assert do(either, jobs.add, 2, 3) == Returned("5")
 
     def test_an_ending_is_told_once(self, either: Processes) -> None:
-        do(either, add, 2, 3)
+        do(either, jobs.add, 2, 3)
         assert either.poll() is None
 
     def test_an_exception_comes_with_its_name_its_message_and_the_lines_of_the_job_alone(
         self, either: Processes
     ) -> None:
-        ending = do(either, divide, 1, 0)
+        ending = do(either, jobs.divide, 1, 0)
         assert isinstance(ending, Raised)
         assert (ending.error, ending.message) == ("ZeroDivisionError", "division by zero")
         assert "return a / b" in ending.traceback
         assert "minique" + os.sep not in ending.traceback, "frames of the worker are of no use to the reader"
 
     def test_an_async_job_gets_an_event_loop(self, either: Processes) -> None:
-        assert do(either, add_later, 2, 3) == Returned("5")
+        assert do(either, jobs.add_later, 2, 3) == Returned("5")
+
+    def test_jobs_that_come_to_be_with_the_completion_travel_with_the_result(self, either: Processes) -> None:
+        ending = do(either, jobs.follow, "word")
+        assert isinstance(ending, Returned)
+        assert ending.result == '"word"'
+        (follow_up,) = ending.follow_ups
+        assert isinstance(follow_up, FollowUp)
+        assert (follow_up.queue, json.loads(follow_up.body)["args"], follow_up.due) == ("sums", [1, 2], "")
+
+    def test_a_job_that_is_not_worth_doing_says_why(self, either: Processes) -> None:
+        assert do(either, jobs.drop, "gone") == Dropped("gone")
+
+    def test_a_job_that_asks_to_be_tried_again_says_when(self, either: Processes) -> None:
+        ending = do(either, jobs.ask_to_wait, 90)
+        assert isinstance(ending, Raised)
+        assert (ending.error, ending.retry_in_seconds) == ("Retry", 90.0)
 
     @pytest.mark.parametrize("code", [None, 0, 1, "enough"])
     def test_a_job_that_calls_exit_has_not_done_its_work(self, either: Processes, code: Any) -> None:
-        ending = do(either, leave, code)
+        ending = do(either, jobs.leave, code)
         assert isinstance(ending, Raised)
         assert ending.error == "SystemExit"
         assert ending.may_retry
 
+    def test_also_by_the_word_that_is_for_interpreters(self, either: Processes) -> None:
+        ending = do(either, jobs.call_exit, 1)
+        assert isinstance(ending, Raised)
+        assert (ending.error, ending.message) == ("SystemExit", "1")
+
+    def test_ten_jobs_one_after_another(self, either: Processes) -> None:
+        assert [do(either, jobs.add, n, 1) for n in range(10)] == [Returned(str(n + 1)) for n in range(10)]
+
     def test_large_arguments_arrive_whole(self, either: Processes) -> None:
         length = PAYLOAD_LIMIT_BYTES - 100
-        assert do(either, length_of, "x" * length) == Returned(str(length))
+        assert do(either, jobs.length_of, "x" * length) == Returned(str(length))
 
     def test_a_large_result_arrives_whole(self, either: Processes) -> None:
         length = RESULT_LIMIT_BYTES - 100
-        ending = do(either, text_of_length, length)
+        ending = do(either, jobs.text_of_length, length)
         assert isinstance(ending, Returned)
-        assert ending.result == '"' + text_of_length(length) + '"'
+        assert ending.result == '"' + jobs.text_of_length(length) + '"'
 
     def test_a_result_over_the_limit_is_a_failure_that_repeating_would_not_mend(self, either: Processes) -> None:
-        ending = do(either, text_of_length, 2 * RESULT_LIMIT_BYTES)
+        ending = do(either, jobs.text_of_length, 2 * RESULT_LIMIT_BYTES)
         assert isinstance(ending, Raised)
         assert ending.error == "TooLarge"
         assert f"{RESULT_LIMIT_BYTES:,}" in ending.message
         assert not ending.may_retry
 
     def test_so_is_a_result_that_json_cannot_hold(self, either: Processes) -> None:
-        ending = do(either, return_a_set)
+        ending = do(either, jobs.return_a_set)
         assert isinstance(ending, Raised)
         assert ending.error == "NotSerialisable"
         assert "the result of return_a_set is a set" in ending.message
         assert not ending.may_retry
 
 
-# Jobs that take their process with them.
+def as_frame(text: str) -> str:
+    return len(text).to_bytes(4, "big").decode() + text
 
 
-def exit_at_once(code: int) -> None:
-    os._exit(code)
-
-
-def die_by(number: int) -> None:
-    faulthandler.disable()
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.kill(os.getpid(), number)
-
-
-def close_everything() -> None:
-    os.closerange(0, 1024)
-
-
-def write_into_new_pipes(text: str, known: list[str]) -> None:
-    """Garbage where the outcome belongs, as when a job mixes up its descriptors; then it goes on."""
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            target = os.readlink(f"/proc/self/fd/{name}")
-            if target.startswith("pipe:") and target not in known:
-                os.write(int(name), text.encode())
-        except OSError:
-            pass  # the reading end
-    forever()
-
-
-def pipes() -> list[str]:
-    targets = []
-    for name in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(OSError):
-            targets.append(os.readlink(f"/proc/self/fd/{name}"))
-    return [target for target in targets if target.startswith("pipe:")]
-
-
-def leave_a_grandchild(path: str, code: int) -> None:
-    """A grandchild goes on and holds all pipes open, as a daemon started by a careless job does."""
-    pid = os.fork()
-    if pid == 0:
-        forever()
-    Path(path).write_text(str(pid))
-    os._exit(code)
-
-
-def keep_a_grandchild(path: str) -> None:
-    pid = os.fork()
-    if pid == 0:
-        forever()
-    Path(path).write_text(str(pid))
-    forever()
-
-
-def wait_for_ever() -> None:
-    forever()
+RUBBISH = (
+    "rubbish",
+    *map(
+        as_frame,
+        (
+            "{}", "[]", "[[1]]", '["Nonsense",1]', '["Returned"]', '["Returned",1]', '["Returned",null]',
+            '["Returned","1",["follow"]]', '["Returned","1",[["id","queue",3]]]', '["Returned","1",[],1]',
+            '["Raised","a","b"]', '["Raised","a","b","c",1]', '["Raised","a","b","c",true,"1"]',
+            '["Raised","a","b","c",true,NaN]', '["Raised","a","b","c",true,Infinity]', '["Dropped",["why"]]', '["Died",9,0,"x"]',
+            '["Ready"]', '"Returned"',
+        ),
+    ),
+)  # fmt: skip
 
 
 class TestViolentEnds:
     """The child alone is lost; the parent learns what happened, and the next job runs as if nothing had."""
 
     @pytest.fixture
-    def processes(self, forks: Callable[..., Forks]) -> Iterator[Forks]:
-        processes = forks(
-            exit_at_once, die_by, close_everything, leave_a_grandchild, keep_a_grandchild, wait_for_ever,
-            write_into_new_pipes, add,
-        )  # fmt: skip
+    def processes(self, ways: Make) -> Iterator[Forks | Spawns]:
+        processes = ways()
         yield processes
-        assert do(processes, add, 2, 3) == Returned("5"), "a job after the disaster"
+        assert do(processes, jobs.add, 2, 3) == Returned("5"), "a job after the disaster"
 
     @pytest.mark.parametrize("code", [0, 3])
-    def test_a_child_that_exits_without_an_outcome_has_not_done_its_job(self, processes: Forks, code: int) -> None:
-        ending = do(processes, exit_at_once, code)
+    def test_a_child_that_exits_without_an_outcome_has_not_done_its_job(
+        self, processes: Forks | Spawns, code: int
+    ) -> None:
+        ending = do(processes, jobs.exit_at_once, code)
         assert isinstance(ending, Died)
         assert (ending.signal, ending.exit_code) == (0, code)
         assert f"code {code}" in ending.what
 
     @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
-    def test_a_signal_is_named(self, processes: Forks, number: signal.Signals) -> None:
-        ending = do(processes, die_by, number)
+    def test_a_signal_is_named(self, processes: Forks | Spawns, number: signal.Signals) -> None:
+        ending = do(processes, jobs.die_by, number)
         assert isinstance(ending, Died)
         assert ending.signal == number
         assert number.name in ending.what
 
-    def test_a_real_time_signal_has_no_name_and_does_no_harm(self, processes: Forks) -> None:
-        ending = do(processes, die_by, signal.SIGRTMIN + 3)
+    def test_a_real_time_signal_has_no_name_and_does_no_harm(self, processes: Forks | Spawns) -> None:
+        ending = do(processes, jobs.die_by, signal.SIGRTMIN + 3)
         assert isinstance(ending, Died)
         assert ending.signal == signal.SIGRTMIN + 3
 
-    def test_a_job_that_closes_every_descriptor_cannot_say_how_it_ended(self, processes: Forks) -> None:
-        ending = do(processes, close_everything)
+    def test_a_segmentation_fault_takes_the_child_alone(self, processes: Forks | Spawns) -> None:
+        ending = do(processes, jobs.read_nowhere)
+        assert isinstance(ending, Died)
+        assert ending.signal == signal.SIGSEGV
+
+    @needs_proc
+    def test_a_job_that_closes_the_pipes_cannot_say_how_it_ended(self, processes: Forks | Spawns) -> None:
+        ending = do(processes, jobs.close_new_pipes, jobs.pipes())
+        assert isinstance(ending, Died)
+        assert "without an outcome" in ending.what
+
+    def test_a_job_that_closes_stdout_has_done_its_work(self, processes: Forks | Spawns) -> None:
+        assert do(processes, jobs.leave_stdout_closed) == Returned('"done"')
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the limit is not kept")
+    def test_a_limit_of_memory_is_an_exception_like_others(self, processes: Forks | Spawns) -> None:
+        ending = do(processes, jobs.ask_for_memory, 1 << 34)
+        assert isinstance(ending, Raised)
+        assert ending.error == "MemoryError"
+
+    def test_nobody_waits_for_a_thread_that_a_job_leaves(self, processes: Forks | Spawns) -> None:
+        assert do(processes, jobs.leave_a_thread) == Returned('"done"')
+
+    @needs_proc
+    def test_nor_for_a_process_that_it_leaves(self, processes: Forks | Spawns, tmp_path: Path) -> None:
+        try:
+            assert do(processes, jobs.leave_a_child, str(tmp_path / "pid")) == Returned('"done"')
+            assert is_alive(int((tmp_path / "pid").read_text()))
+        finally:
+            os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+
+    @needs_proc
+    def test_a_child_that_hides_from_signals_and_from_its_group_is_killed(
+        self, processes: Forks | Spawns, tmp_path: Path
+    ) -> None:
+        give(processes, jobs.hide, str(tmp_path / "pid"))
+        until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), PATIENCE_SECONDS)
+        hidden = int((tmp_path / "pid").read_text())
+        assert os.getpgid(hidden) != hidden
+        os.kill(hidden, signal.SIGTERM)
+        assert processes.poll() is None
+        processes.kill()
+        ending = end(processes)
+        assert isinstance(ending, Died)
+        assert ending.signal == signal.SIGKILL
+
+    def test_a_job_that_closes_every_descriptor_cannot_say_how_it_ended(self, processes: Forks | Spawns) -> None:
+        ending = do(processes, jobs.close_everything)
         assert isinstance(ending, Died)
         assert "without an outcome" in ending.what
 
     @needs_proc
-    @pytest.mark.parametrize("text", ["rubbish", "\0\0\0\2{}", '\0\0\0\x0e["Nonsense",1]', "\0\0\0\x05[[1]]"])
-    def test_rubbish_in_the_outcome_pipe_is_a_death_and_ends_the_child(self, processes: Forks, text: str) -> None:
+    @pytest.mark.parametrize("text", RUBBISH)
+    def test_rubbish_in_the_outcome_pipe_is_a_death_and_ends_the_child(
+        self, processes: Forks | Spawns, text: str
+    ) -> None:
         # given a job that writes rubbish and does not end by itself
-        give(processes, write_into_new_pipes, text, pipes())
+        give(processes, jobs.write_into_new_pipes, text, jobs.pipes())
         (busy,) = children()
         # when its rubbish is read
         ending = end(processes)
@@ -290,19 +318,19 @@ class TestViolentEnds:
 
     @pytest.mark.parametrize("code", [0, 3])
     def test_a_grandchild_that_holds_the_pipe_does_not_hide_the_childs_death(
-        self, processes: Forks, tmp_path: Path, code: int
+        self, processes: Forks | Spawns, tmp_path: Path, code: int
     ) -> None:
         try:
-            ending = do(processes, leave_a_grandchild, str(tmp_path / "pid"), code)
+            ending = do(processes, jobs.leave_a_grandchild, str(tmp_path / "pid"), code)
             assert isinstance(ending, Died)
             assert ending.exit_code == code
         finally:
             os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
     @needs_proc
-    def test_kill_ends_all_that_the_job_started(self, processes: Forks, tmp_path: Path) -> None:
+    def test_kill_ends_all_that_the_job_started(self, processes: Forks | Spawns, tmp_path: Path) -> None:
         # given a job with a process of its own
-        give(processes, keep_a_grandchild, str(tmp_path / "pid"))
+        give(processes, jobs.keep_a_grandchild, str(tmp_path / "pid"))
         until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), PATIENCE_SECONDS)
         grandchild = int((tmp_path / "pid").read_text())
         assert is_alive(grandchild)
@@ -318,61 +346,30 @@ class TestViolentEnds:
             if is_alive(grandchild):
                 os.kill(grandchild, signal.SIGKILL)
 
-    def test_kill_without_a_job_does_nothing(self, processes: Forks) -> None:
+    def test_kill_without_a_job_does_nothing(self, processes: Forks | Spawns) -> None:
         processes.prepare()
         processes.kill()
         assert processes.poll() is None
 
 
-# What a child starts with.
-
-
-def count_descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
-
-
-def signals_now() -> list[str]:
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
-    return [str(signal.getsignal(number)) for number in numbers]
-
-
-def one_random_number() -> float:
-    return random.random()
-
-
-_globals: list[str] = []
-
-
-def change_everything(word: str) -> list[str]:
-    found = [*_globals, os.environ.get("MINIQUE_TEST", "")]
-    _globals.append(word)
-    os.environ["MINIQUE_TEST"] = word
-    os.chdir("/")
-    return found
-
-
-def group_and_parent() -> list[int]:
-    return [os.getpid(), os.getpgid(0), os.getppid()]
-
-
 class TestAChild:
     def test_each_job_has_a_child_of_its_own(self, forks: Callable[..., Forks]) -> None:
-        processes = forks(own_pid)
-        pids = [do(processes, own_pid) for _ in range(3)]
+        processes = forks(jobs.own_pid)
+        pids = [do(processes, jobs.own_pid) for _ in range(3)]
         assert len({*pids, Returned(str(os.getpid()))}) == 4
 
     def test_the_next_child_is_there_before_the_job_comes(self, forks: Callable[..., Forks]) -> None:
         # given
-        processes = forks(own_pid)
+        processes = forks(jobs.own_pid)
         processes.prepare()
         (waiting,) = children()
         # when, then
-        assert do(processes, own_pid) == Returned(str(waiting))
+        assert do(processes, jobs.own_pid) == Returned(str(waiting))
 
     def test_and_also_while_another_works(self, forks: Callable[..., Forks]) -> None:
         # given a job at work
-        processes = forks(wait_for_ever, own_pid)
-        give(processes, wait_for_ever)
+        processes = forks(jobs.wait_for_ever, jobs.own_pid)
+        give(processes, jobs.wait_for_ever)
         (working,) = children()
         # when
         processes.prepare()
@@ -381,41 +378,27 @@ class TestAChild:
         (waiting,) = set(children()) - {working}
         processes.kill()
         end(processes)
-        assert do(processes, own_pid) == Returned(str(waiting))
+        assert do(processes, jobs.own_pid) == Returned(str(waiting))
 
     def test_an_idle_childs_death_is_no_attempt(self, forks: Callable[..., Forks]) -> None:
         # given an idle child, and two that took its place, killed by somebody
-        processes = forks(own_pid)
+        processes = forks(jobs.own_pid)
         processes.prepare()
         (idle,) = children()
         os.kill(idle, signal.SIGKILL)
         until(lambda: not is_alive(idle), PATIENCE_SECONDS)
         # when, then another is forked, and the job never hears of it
-        ending = do(processes, own_pid)
+        ending = do(processes, jobs.own_pid)
         assert isinstance(ending, Returned)
         assert ending.result != str(idle)
-
-    def test_children_that_die_before_every_job_are_said_instead_of_forked_for_ever(
-        self, forks: Callable[..., Forks], capfd: pytest.CaptureFixture[str]
-    ) -> None:
-        def broken() -> None:
-            raise OSError("the database cannot be reached")
-
-        # given an application whose hook fails
-        processes = forks(length_of, after_fork_in_child=[broken])
-        # when a job is given that no pipe holds unread, so that its loss is noticed at once
-        with pytest.raises(RuntimeError, match="three children in a row"):
-            give(processes, length_of, "x" * 300_000)
-        # then
-        assert "the database cannot be reached" in capfd.readouterr().err
 
     @needs_proc
     def test_siblings_pipes_are_closed_in_it(self, forks: Callable[..., Forks]) -> None:
         # given children forked while another works and a third leaves
-        processes = forks(count_descriptors)
+        processes = forks(jobs.count_descriptors)
         counts = []
         for _ in range(6):
-            give(processes, count_descriptors)
+            give(processes, jobs.count_descriptors)
             processes.prepare()
             counts.append(end(processes))
         # then none has more open than the first, which was alone
@@ -427,7 +410,7 @@ class TestAChild:
         before = {number: signal.signal(number, lambda number, frame: None) for number in numbers}
         try:
             # when
-            ending = do(forks(signals_now), signals_now)
+            ending = do(forks(jobs.signals_now), jobs.signals_now)
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -435,22 +418,22 @@ class TestAChild:
         assert ending == Returned(("[" + ",".join(['"0"'] * 6) + "]").replace('"0"', f'"{signal.SIG_DFL}"'))
 
     def test_it_has_a_process_group_of_its_own(self, forks: Callable[..., Forks]) -> None:
-        ending = do(forks(group_and_parent), group_and_parent)
+        ending = do(forks(jobs.group_and_parent), jobs.group_and_parent)
         assert isinstance(ending, Returned)
         pid, group, parent = map(int, ending.result.strip("[]").split(","))
         assert group == pid != os.getpgid(0)
         assert parent == os.getpid()
 
     def test_what_a_job_changes_in_memory_goes_with_its_child(self, forks: Callable[..., Forks]) -> None:
-        processes = forks(change_everything)
+        processes = forks(jobs.change_everything)
         here = os.getcwd()
-        assert do(processes, change_everything, "one") == Returned('[""]')
-        assert do(processes, change_everything, "two") == Returned('[""]')
-        assert (_globals, os.environ.get("MINIQUE_TEST"), os.getcwd()) == ([], None, here)
+        assert do(processes, jobs.change_everything, "one") == Returned('[""]')
+        assert do(processes, jobs.change_everything, "two") == Returned('[""]')
+        assert (jobs._globals, os.environ.get("MINIQUE_TEST"), os.getcwd()) == ([], None, here)
 
     def test_children_do_not_draw_the_same_random_numbers(self, forks: Callable[..., Forks]) -> None:
-        processes = forks(one_random_number)
-        assert len({do(processes, one_random_number) for _ in range(5)}) == 5
+        processes = forks(jobs.one_random_number)
+        assert len({do(processes, jobs.one_random_number) for _ in range(5)}) == 5
 
     def test_hooks_run_in_the_parent_before_a_fork_and_in_the_child_before_its_job(
         self, forks: Callable[..., Forks]
@@ -478,24 +461,24 @@ class TestInTheLongRun:
     @needs_proc
     def test_two_hundred_jobs_leave_no_zombie_and_no_descriptor(self, forks: Callable[..., Forks]) -> None:
         # given
-        processes = forks(add, exit_at_once, wait_for_ever)
-        do(processes, add, 0, 0)
+        processes = forks(jobs.add, jobs.exit_at_once, jobs.wait_for_ever)
+        do(processes, jobs.add, 0, 0)
         processes.prepare()
         before = open_descriptors()
         # when jobs end in every way, and idle children are killed too
         for n in range(200):
             if n % 10 == 3:
-                do(processes, exit_at_once, 1)
+                do(processes, jobs.exit_at_once, 1)
             elif n % 10 == 5:
-                give(processes, wait_for_ever)
+                give(processes, jobs.wait_for_ever)
                 processes.kill()
                 end(processes)
             elif n % 10 == 7:
                 os.kill(idle_child_of(processes), signal.SIGKILL)
                 until(lambda: not is_alive(idle_child_of(processes)), PATIENCE_SECONDS)
-                assert do(processes, add, n, 1) == Returned(str(n + 1))
+                assert do(processes, jobs.add, n, 1) == Returned(str(n + 1))
             else:
-                assert do(processes, add, n, 1) == Returned(str(n + 1))
+                assert do(processes, jobs.add, n, 1) == Returned(str(n + 1))
             processes.prepare()
         # then there is one child, the idle one, and as much is open as at the beginning
         until(lambda: processes.prepare() or len(children()) == 1, PATIENCE_SECONDS)
@@ -505,8 +488,8 @@ class TestInTheLongRun:
     @needs_proc
     def test_close_ends_everything(self, forks: Callable[..., Forks]) -> None:
         before = open_descriptors()
-        processes = forks(wait_for_ever)
-        give(processes, wait_for_ever)
+        processes = forks(jobs.wait_for_ever)
+        give(processes, jobs.wait_for_ever)
         processes.prepare()
         assert len(children()) == 2
         processes.close()
@@ -515,8 +498,9 @@ class TestInTheLongRun:
 
 
 def idle_child_of(processes: Forks) -> int:
-    assert processes._idle is not None
-    return processes._idle.pid
+    processes.prepare()
+    assert processes._serving is not None
+    return processes._serving.pid
 
 
 # A parent of its own, for what would end or disturb the test runner.
@@ -528,6 +512,7 @@ from minique.job import job
 from minique.perform import Context
 from minique.processes import Forks, Task
 from minique.registry import Registry
+from minique.store import FollowUp
 
 registry = Registry()
 

@@ -1,0 +1,329 @@
+"""The child's side of `processes.py`: take tasks from one pipe, run them, write how each ended into another.
+
+A forked child calls `live` itself; `python -m minique.child` is a child in a fresh interpreter.
+
+    parent                                  child
+      ── what to import ──────────────▶      a spawned one imports
+                ◀── Ready, or Unready ──     a spawned one, and one with hooks
+      ── task ────────────────────────▶      notes in the page that it begins, runs the job
+                        ◀── outcome ───      … and so on until it has run its share; then it exits
+
+Frames are four bytes of length, then JSON. Whatever comes from a child is read with suspicion: a job can write into
+any descriptor of its process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import faulthandler
+import json
+import mmap
+import os
+import signal
+import struct
+import sys
+import tempfile
+import traceback
+import types
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, NoReturn, Union, get_args, get_origin, get_type_hints
+
+from minique.call import Call, Unreadable
+from minique.clock import SystemClock
+from minique.errors import UnknownJobClass, UsageError
+from minique.importing import import_modules
+from minique.job_class import JobClass, with_options
+from minique.perform import Context, Outcome, Raised, run
+from minique.registry import Registry, default_registry
+
+SOFTWARE_ERROR = 70
+"""The exit code of a child that could not even report what went wrong."""
+
+FRAME_LIMIT_BYTES = 16 * 1024 * 1024
+"""Arguments and results have limits of their own, far below; this one is for many follow-ups, and for rubbish."""
+
+
+class Task(NamedTuple):
+    job_class: JobClass
+    context: Context
+    call: Call
+
+
+class Page:
+    """A few bytes of memory that a parent shares with its children: no message is needed to read them.
+
+    Each value is eight bytes, aligned and in the machine's own order, so that it is read and written at one go.
+    """
+
+    _LEASE_UNTIL, _BEGUN = struct.Struct("d"), struct.Struct("Q")
+    _SIZE_BYTES = 16
+
+    def __init__(self, descriptor: int | None = None) -> None:
+        self.descriptor = _shared_memory(self._SIZE_BYTES) if descriptor is None else descriptor
+        self._memory = mmap.mmap(self.descriptor, self._SIZE_BYTES)
+        self._is_open = True
+
+    @property
+    def lease_until(self) -> float:
+        """How long the lease of the running job stands, on the elapsed clock, which all processes here share."""
+        found: float = self._LEASE_UNTIL.unpack_from(self._memory, 0)[0]
+        return found
+
+    @lease_until.setter
+    def lease_until(self, until: float) -> None:
+        self._LEASE_UNTIL.pack_into(self._memory, 0, until)
+
+    @property
+    def begun(self) -> int:
+        """The number of the task that a child began last: one that it never began was no attempt."""
+        found: int = self._BEGUN.unpack_from(self._memory, 8)[0]
+        return found
+
+    @begun.setter
+    def begun(self, number: int) -> None:
+        self._BEGUN.pack_into(self._memory, 8, number)
+
+    def close(self) -> None:
+        if self._is_open:
+            self._is_open = False
+            self._memory.close()
+            os.close(self.descriptor)
+
+
+def _shared_memory(size: int) -> int:
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("minique")
+    else:
+        with tempfile.TemporaryFile() as file:
+            descriptor = os.dup(file.fileno())
+    os.ftruncate(descriptor, size)
+    return descriptor
+
+
+# The life of a child.
+
+
+def live(
+    parent: int,
+    task_read: int,
+    ending_write: int,
+    page: Page,
+    tasks: int,
+    get_ready: Callable[[], Registry],
+    announces: bool,
+) -> NoReturn:
+    """Get ready, run so many tasks, and exit; earlier when the parent closes its end."""
+    exit_code = SOFTWARE_ERROR
+    try:
+        _leave_the_parent(parent)
+        try:
+            registry = get_ready()
+        except BaseException as error:
+            # Also SystemExit. It is for the parent to tell: this child is one of many that will fare alike.
+            text = str(error) if isinstance(error, UsageError) else traceback.format_exc()
+            write_frame(ending_write, ["Unready", text])
+        else:
+            if announces:
+                write_frame(ending_write, ["Ready"])
+            _serve(task_read, ending_write, page, tasks, registry)
+            exit_code = 0
+    except BaseException:
+        # Nothing may climb out of here: above a forked child lies the parent's loop.
+        with contextlib.suppress(BaseException):
+            sys.excepthook(*sys.exc_info())
+            sys.stderr.flush()
+    finally:
+        # Without the parent's exit handlers, and without waiting for threads that a job left.
+        os._exit(exit_code)
+
+
+def _serve(task_read: int, ending_write: int, page: Page, tasks: int, registry: Registry) -> None:
+    clock = SystemClock()
+    for _ in range(tasks):
+        frame = _next_frame(task_read)
+        if frame is None:
+            return  # the parent wants no more
+        number, name, context, call = json.loads(frame)
+        read = Call(*call)
+        page.begun = number
+        outcome: Outcome
+        try:
+            job_class = with_options(registry.get(name), read)
+        except (UnknownJobClass, Unreadable) as error:
+            # The parent knew it; here other modules were imported, or other versions of them.
+            outcome = Raised(type(error).__name__, f"{error}. Does the child import the module that defines it?", "")
+        else:
+            outcome = run(job_class, Context(*context), read, lambda: page.lease_until, clock)
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):  # a job may have closed it, and has done its work all the same
+                stream.flush()
+        frame = framed([type(outcome).__name__, *outcome])
+        if len(frame) > FRAME_LIMIT_BYTES:
+            told = (
+                f"the result and the follow-ups of {name} take {len(frame):,} bytes: have fewer or smaller follow-ups"
+            )
+            frame = framed(["Raised", "TooLarge", told, "", False])
+        write_all(ending_write, frame)
+
+
+def _leave_the_parent(parent: int) -> None:
+    """Own process group, default signals, and no life after the parent's."""
+    with contextlib.suppress(OSError):
+        os.setpgid(0, 0)
+    signal.set_wakeup_fd(-1)
+    faulthandler.unregister(signal.SIGTTIN)  # the parent's; it would not be registered a second time
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # a stderr that is no file
+        faulthandler.register(signal.SIGTTIN, sys.stderr)
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(0)  # it died before the line above
+
+
+_SIGNALS = (
+    signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2,
+    signal.SIGTTIN, signal.SIGCONT,
+)  # fmt: skip
+
+
+def main(arguments: Sequence[str]) -> NoReturn:
+    """Be a spawned child. The arguments are numbers: the parent's id, three descriptors, how many tasks to run."""
+    parent, task_read, ending_write, memory, tasks = map(int, arguments)
+    for descriptor in (task_read, ending_write, memory):
+        os.set_inheritable(descriptor, False)  # not for the programs that jobs start
+
+    def get_ready() -> Registry:
+        frame = _next_frame(task_read)
+        if frame is None:
+            os._exit(0)  # the parent ended meanwhile
+        names, path = json.loads(frame)
+        sys.path[:] = path  # modules are found where the parent found them
+        import_modules(names)
+        # Nothing was forked; yet this is where applications make their connections, and a child is a child.
+        for hook in default_registry.hooks.of_after_fork_in_child:
+            hook()
+        return default_registry
+
+    live(parent, task_read, ending_write, Page(memory), tasks, get_ready, announces=True)
+
+
+# Frames.
+
+
+def framed(value: object) -> bytes:
+    text = json.dumps(value).encode()
+    return len(text).to_bytes(4, "big") + text
+
+
+def write_frame(descriptor: int, value: object) -> None:
+    write_all(descriptor, framed(value))
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _next_frame(descriptor: int) -> bytes | None:
+    """Wait for one frame and return its text; None when the other side is gone."""
+    length = _exactly(descriptor, 4)
+    return None if length is None else _exactly(descriptor, int.from_bytes(length, "big"))
+
+
+def _exactly(descriptor: int, size: int) -> bytes | None:
+    received = bytearray()
+    while len(received) < size:
+        chunk = os.read(descriptor, min(65536, size - len(received)))
+        if not chunk:
+            return None
+        received += chunk
+    return bytes(received)
+
+
+class Rubbish(ValueError):
+    """What was read is no frame that a child would write."""
+
+
+def take_frame(received: bytearray) -> list[Any] | None:
+    """Take the first frame off what was received, once it is whole. Raises Rubbish."""
+    if len(received) < 4:
+        return None
+    length = int.from_bytes(received[:4], "big")
+    if length > FRAME_LIMIT_BYTES:
+        raise Rubbish
+    if len(received) < 4 + length:
+        return None
+    text = bytes(received[4 : 4 + length])
+    try:
+        found = json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        raise Rubbish from None
+    if not isinstance(found, list) or not found or not isinstance(found[0], str):
+        raise Rubbish
+    del received[: 4 + length]
+    return found
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise Rubbish(constant)
+
+
+_OUTCOMES: dict[str, Any] = {kind.__name__: kind for kind in get_args(Outcome)}
+
+
+def read_outcome(frame: Sequence[Any]) -> Outcome:
+    """The outcome that stands in a frame. Raises Rubbish unless it has the fields, and they have the types, of one."""
+    kind, *fields = frame
+    if kind not in _OUTCOMES:
+        raise Rubbish
+    outcome: Outcome = read_as(_OUTCOMES[kind], fields)
+    return outcome
+
+
+def read_as(kind: Any, value: Any) -> Any:
+    """A value that came as JSON, made into what the type says: lists become tuples. Raises Rubbish if it is not that.
+
+    Knows the types that outcomes are made of: plain ones, unions, tuples, lists, dicts, and named tuples of all these.
+    """
+    if kind is Any:
+        return value
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        for one in inner:
+            with contextlib.suppress(Rubbish):
+                return read_as(one, value)
+    elif kind is None or kind is types.NoneType:
+        if value is None:
+            return None
+    elif kind is float:
+        if type(value) in (int, float):
+            with contextlib.suppress(OverflowError):
+                return float(value)
+    elif kind in (str, int, bool, dict, list):
+        if type(value) is kind:
+            return value
+    elif origin is dict:
+        if type(value) is dict:
+            return {read_as(inner[0], name): read_as(inner[1], one) for name, one in value.items()}
+    elif type(value) is list:
+        if origin is list:
+            return [read_as(inner[0], one) for one in value]
+        if origin is tuple and inner[1:] == (Ellipsis,):
+            return tuple(read_as(inner[0], one) for one in value)
+        if origin is tuple and len(inner) == len(value):
+            return tuple(read_as(one, part) for one, part in zip(inner, value, strict=True))
+        if isinstance(kind, type) and issubclass(kind, tuple) and hasattr(kind, "_fields"):
+            hints = [get_type_hints(kind)[name] for name in kind._fields]
+            least = len(hints) - len(kind._field_defaults)  # type: ignore[attr-defined]
+            if least <= len(value) <= len(hints):
+                return kind(*(read_as(hint, part) for hint, part in zip(hints, value, strict=False)))
+    raise Rubbish
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
