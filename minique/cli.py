@@ -8,13 +8,11 @@ Exit codes: 0 fine, 1 a failure at run time or nothing found, 2 usage, import or
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import logging
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, NoReturn
@@ -23,10 +21,12 @@ from minique import __version__, logs, programs, status
 from minique.client import Client
 from minique.clock import SystemClock
 from minique.connect import connect
-from minique.errors import LayoutMismatch, ServerError, Unreachable, UsageError
+from minique.errors import ChildNotReady, LayoutMismatch, ServerError, Unreachable, UsageError
 from minique.events import Events, log_listener
+from minique.importing import import_modules
 from minique.job import Enqueueable
 from minique.listing import DECISIONS_AT_ONCE, Decided
+from minique.processes import FORK_JOBS_PER_CHILD, SPAWN_JOBS_PER_CHILD
 from minique.registry import default_registry
 from minique.schedule import Entry
 from minique.schedule_file import read_schedule
@@ -59,7 +59,7 @@ def _answer(options: argparse.Namespace) -> int:
     except (UsageError, LayoutMismatch) as error:
         print(f"minique: {error}", file=sys.stderr)
         return USAGE
-    except ServerError as error:
+    except (ServerError, ChildNotReady) as error:
         print(f"minique: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
@@ -76,6 +76,7 @@ def _answer(options: argparse.Namespace) -> int:
 def _worker(options: argparse.Namespace) -> int:
     subscription = Subscription.parse(options.queues)
     settings = Settings(subscription, options.lease, options.batch, options.burst)
+    _check_mode(options)
     _import_some(options.imports)
     client = _reached(options)
     programs.work(
@@ -86,8 +87,17 @@ def _worker(options: argparse.Namespace) -> int:
         settings,
         options.shutdown_timeout,
         options.name,
+        options.imports,
+        options.jobs_per_child,
     )
     return FINE
+
+
+def _check_mode(options: argparse.Namespace) -> None:
+    if options.mode == "inline" and options.jobs_per_child:
+        raise UsageError(
+            "--jobs-per-child N is for children, and --mode inline has none: use --mode fork or spawn, or leave it away"
+        )
 
 
 def _scheduler(options: argparse.Namespace) -> int:
@@ -107,6 +117,7 @@ def _up(options: argparse.Namespace) -> int:
     if options.schedule and options.no_scheduler:
         raise UsageError("--schedule FILE is for a scheduler, and --no-scheduler wants none: leave one of them away")
     Settings(Subscription.parse(options.queues), options.lease, options.batch)
+    _check_mode(options)
     events = _events(options)
     client = _reached(options)
     # A fork of a process that has threads, or that certain systems' libraries were used in, may hang. Whoever asks for
@@ -155,7 +166,7 @@ def _sync(options: argparse.Namespace, client: Client, events: Events) -> None:
 
 
 def _import_some(names: Sequence[str]) -> None:
-    _import(names)
+    import_modules(names)
     if not len(default_registry):
         raise _no_job_class()
 
@@ -273,7 +284,7 @@ def _schedule_change(options: argparse.Namespace) -> int:
 def _entries_of(path: str, imports: Sequence[str], is_check: bool = False) -> Sequence[Entry]:
     """The entries of a schedule file, each with a queue."""
     file = read_schedule(path)
-    _import(imports)
+    import_modules(imports)
     if imports:
         return file.check_against(default_registry)
     missing = [entry for entry in file.entries if not entry.queue]
@@ -393,7 +404,7 @@ def _resume(options: argparse.Namespace) -> int:
 
 
 def _enqueue(options: argparse.Namespace) -> int:
-    _import(options.imports)
+    import_modules(options.imports)
     kind: Enqueueable = default_registry.get(options.job)
     if options.queue:
         kind = kind.using(queue=options.queue)
@@ -441,24 +452,6 @@ def _events(options: argparse.Namespace) -> Events:
     return Events(log_listener, each_job=options.verbose)
 
 
-def _import(names: Sequence[str]) -> None:
-    """Import modules for the job classes they define; the folder in which the command was given counts."""
-    if "" not in sys.path and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    for name in (part.strip() for text in names for part in text.split(",")):
-        try:
-            importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            if error.name and (name == error.name or name.startswith(error.name + ".")):
-                raise UsageError(f"there is no module {name!r} to import, neither here nor installed") from None
-            raise UsageError(f"importing {name!r} failed: {error}") from error
-        except UsageError:
-            raise
-        except (Exception, SystemExit) as error:
-            # A module that is a program may well end itself when it is imported; without a word, nobody would know.
-            raise UsageError(f"importing {name!r} failed:\n{traceback.format_exc()}") from error
-
-
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(USAGE, f"minique: {message}\n{self.format_usage()}")
@@ -501,7 +494,16 @@ def _parser() -> argparse.ArgumentParser:
 
     working = _Parser(add_help=False)
     working.add_argument("--queues", default="*", help="in order of urgency: critical,mail,file_*,*,!low (default: *)")
-    working.add_argument("--mode", choices=("fork", "inline"), default="fork", help="a child per job, or no child")
+    working.add_argument(
+        "--mode",
+        choices=("fork", "spawn", "inline"),
+        default="fork",
+        help="jobs run in forked children, in fresh interpreters, or in the worker itself; default: %(default)s",
+    )
+    working.add_argument(
+        "--jobs-per-child", type=_count, metavar="N",
+        help=f"then the next child; default: {FORK_JOBS_PER_CHILD} with fork, {SPAWN_JOBS_PER_CHILD} with spawn",
+    )  # fmt: skip
     working.add_argument(
         "--lease", type=_seconds, default=LEASE_SECONDS, metavar="SECONDS", help="default: %(default)g"
     )

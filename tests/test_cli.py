@@ -698,7 +698,7 @@ class TestMistakes:
     @pytest.mark.parametrize(
         ("words", "message"),
         [
-            (["worker", "--mode", "thread"], "invalid choice: 'thread' (choose from 'fork', 'inline')"),
+            (["worker", "--mode", "thread"], "invalid choice: 'thread' (choose from 'fork', 'spawn', 'inline')"),
             (["worker", "--queues", "a b"], "'a b' in the queues 'a b' is not understood: write a name (mail)"),
             (["worker", "--queues", "!low"], "only exclude: add what is to be served"),
             (["worker", "--lease", "1"], "a lease of 1 s is too short to work under; use 2 or more"),
@@ -722,7 +722,7 @@ class TestMistakes:
         more = ["--import", "tests.sample_jobs"] if words[:1] == ["worker"] else []
         result = minique.run_exactly(*words, *more, MINIQUE_REDIS_URL=minique.url, MINIQUE_NAMESPACE=minique.namespace)
         assert (result.code, result.output) == (2, "")
-        assert message in result.errors.replace("choose from fork, inline", "choose from 'fork', 'inline'")
+        assert message in result.errors.replace("choose from fork, spawn, inline", "choose from 'fork', 'spawn', 'inline'")
         assert "Traceback" not in result.errors
 
     def test_no_job_class_is_a_mistake_that_a_worker_would_never_notice(self, minique: Commands) -> None:
