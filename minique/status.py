@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from minique.call import Unreadable, read_call
@@ -23,6 +23,9 @@ from minique.store import Record
 from minique.subscription import Subscription
 
 Row = dict[str, Any]
+
+SILENCE_SECONDS = 60.0
+"""Whoever has not been heard of for so long is taken to be gone."""
 
 
 def info(client: Client) -> Row:
@@ -45,31 +48,46 @@ def info(client: Client) -> Row:
         "workers": workers,
         "since_the_beginning": dict(sorted(seen.stats.items())),
     }
-    found["remarks"] = _remarks(found)
+    found["remarks"] = [str(remark) for remark in remarks(found)]
     return found
 
 
-def _remarks(found: Row) -> list[str]:
+class Remark(NamedTuple):
     """What a person would want to be told without having asked."""
-    remarks = []
-    kinds = [worker.get("kind") for worker in found["workers"] if worker["silent_seconds"] < 60]
-    if found["delayed_overdue"] and "scheduler" not in kinds:
-        remarks.append(
-            f"{found['delayed_overdue']} delayed jobs are overdue and no scheduler is heard: minique scheduler"
-        )
-    heard = [worker for worker in found["workers"] if worker["silent_seconds"] < 60 and worker.get("kind") == "worker"]
+
+    seen: str
+    do: str
+    level: str
+    """note; warning; or unhealthy, for jobs that nobody runs."""
+
+    def __str__(self) -> str:
+        return f"{self.seen}: {self.do}" if self.do else self.seen
+
+
+def remarks(found: Row) -> list[Remark]:
+    """Remarks on what `info` found."""
+    made = []
+    heard = [worker for worker in found["workers"] if worker["silent_seconds"] < SILENCE_SECONDS]
+    if found["delayed_overdue"] and "scheduler" not in [worker.get("kind") for worker in heard]:
+        seen = f"{found['delayed_overdue']} delayed jobs are overdue and no scheduler is heard"
+        made.append(Remark(seen, "minique scheduler", "unhealthy"))
+    heard = [worker for worker in heard if worker.get("kind") == "worker"]
+    unserved = "queue {queue} has {length} jobs and no worker that is heard serves it"
     if found["queued"] and not heard:
-        remarks.append(f"{found['queued']} jobs are queued and no worker is heard: minique worker --import MODULE")
+        seen = f"{found['queued']} jobs are queued and no worker is heard"
+        made.append(Remark(seen, "minique worker --import MODULE", "unhealthy"))
     else:
-        remarks += [
-            f"queue {row['queue']} has {row['length']} jobs and no worker that is heard serves it"
+        made += [
+            Remark(unserved.format(**row), "", "warning")
             for row in found["queues"]
             if row["length"] and not any(_serves(worker, row["queue"]) for worker in heard)
         ]
-    remarks += [
-        f"queue {row['queue']} is paused: minique resume {row['queue']}" for row in found["queues"] if row["paused"]
+    made += [
+        Remark(f"queue {row['queue']} is paused", f"minique resume {row['queue']}", "note")
+        for row in found["queues"]
+        if row["paused"]
     ]
-    return remarks
+    return made
 
 
 def _serves(worker: Row, queue: str) -> bool:

@@ -63,6 +63,12 @@ class Server:
     def __str__(self) -> str:
         return without_password(self.url)
 
+    @property
+    def timeout_seconds(self) -> float | None:
+        """After so long without an answer the server is taken for lost; None: never."""
+        seconds: float | None = self._pool.connection_kwargs.get("socket_timeout")
+        return seconds
+
     def call(self, commands: Sequence[Command]) -> list[Any]:
         """Send commands together and return their replies; an error reply stands in its place as an exception.
 
