@@ -58,6 +58,8 @@ class Child:
 
     def prepare(self) -> None: ...
 
+    def leased(self, until: float) -> None: ...
+
     def give(self, task: Task) -> None:
         self._task = task
 
@@ -70,6 +72,8 @@ class Child:
 
     def kill(self) -> None:
         self._ending = Died(9, 0, "killed")
+
+    def show_stacks(self) -> None: ...
 
     def close(self) -> None: ...
 
@@ -94,7 +98,8 @@ class World:
         return hear(self.store.listen(bell, 1), 1)
 
     def _note(self, event: str, fields: dict[str, object]) -> None:
-        self.told.append(" ".join([event, *(f"{key}={value}" for key, value in fields.items())]))
+        told = [f"{key}={value}" for key, value in fields.items() if key != "traceback"]  # it names this machine's paths
+        self.told.append(" ".join([event, *told]))
 
 
 def finish(world: World) -> Iterator[str]:
