@@ -20,12 +20,13 @@ from minique.listing import job_of
 from minique.perform import read_failure
 from minique.redis_store import RedisStore
 from minique.store import Look, Record, Store
+from minique.wire import Server, checked
 
 LOOKED_AT_PER_LIST = 500
 LOOKED_AT_IN_ALL = 5000
 LEASES_LOOKED_AT = 5000
 WEIGHED = 100
-PINGS = 5
+ROUND_TRIPS = 5
 
 SETTINGS = (
     "maxmemory-policy", "maxmemory", "maxclients", "appendonly", "appendfsync", "save", "stop-writes-on-bgsave-error",
@@ -128,9 +129,9 @@ def _libraries() -> dict[str, str]:
 def _server(store: RedisStore, client: Client) -> ServerFacts:
     clock, server = client.clock, store.server
     trips = []
-    for _ in range(PINGS):
+    for _ in range(ROUND_TRIPS):
         began_at = clock.elapsed()
-        server.call([("PING",)])
+        server.call([("TIME",)])  # a server that cannot write its disk refuses even PING
         trips.append(clock.elapsed() - began_at)
     before = clock.wall()
     replies = server.call(
@@ -191,7 +192,7 @@ def _jobs(client: Client) -> JobFacts:
         first, second = _leases(store, client), _leases(store, client)
         both = {name: tuple(sorted(set(first[name]) & set(second[name]))) for name in _ASTRAY}
         more = {**second, **both, **_weigh(store, ids)}
-        more["not_ready"] = tuple(sorted(set(_not_ready(store, info)) & set(_not_ready(store, info))))
+        more["not_ready"] = tuple(sorted(_not_ready(store, info) & _not_ready(store, info)))
     return JobFacts(info, tuple(status.schedule(client)), tuple(samples), **more)
 
 
@@ -238,24 +239,15 @@ def _weigh(store: RedisStore, ids: list[str]) -> dict[str, Any]:
     return {"bytes_per_record": sum(sizes) / len(sizes) if sizes else None, "weighed": len(sizes)}
 
 
-def _not_ready(store: RedisStore, info: status.Row) -> list[str]:
-    """Read in one step: a queue whose first job comes meanwhile is in both lists or in neither."""
+def _not_ready(store: RedisStore, info: status.Row) -> set[str]:
+    """Queues that have jobs and were not among the ready ones before that was seen, nor after."""
     names = [row["queue"] for row in info["queues"]]
     name = {key: store.prefix + keys.SUFFIXES[key] for key in ("QUEUE", "READY", "PAUSED")}
-    replies = store.server.call(
-        [
-            ("MULTI",),
-            ("ZRANGE", name["READY"], 0, -1),
-            ("SMEMBERS", name["PAUSED"]),
-            *(("LLEN", name["QUEUE"] + queue) for queue in names),
-            ("EXEC",),
-        ]
-    )
-    if isinstance(replies[-1], Exception):
-        return []
-    ready, paused, *lengths = replies[-1]
-    excused = {*ready, *paused}
-    return [queue for queue, length in zip(names, lengths, strict=True) if length and queue not in excused]
+    # No transaction: a server whose memory is full refuses even one that only reads.
+    who = [("ZRANGE", name["READY"], 0, -1), ("SMEMBERS", name["PAUSED"])]
+    replies = store.server.call([*who, *(("LLEN", name["QUEUE"] + queue) for queue in names), *who])
+    excused = {one for reply in (*replies[:2], *replies[-2:]) for one in checked(reply)}
+    return {queue for queue, length in zip(names, replies[2:-2], strict=True) if length and queue not in excused}
 
 
 _ASTRAY = ("leased_without_lease", "leased_without_claim", "leases_without_jobs")
@@ -286,7 +278,7 @@ def _leases(store: RedisStore, client: Client) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _some_of_hash(server: Any, name: str, limit: int) -> Iterable[tuple[str, str]]:
+def _some_of_hash(server: Server, name: str, limit: int) -> Iterable[tuple[str, str]]:
     found: dict[str, str] = {}
     cursor = "0"
     while len(found) < limit:
