@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, NoReturn
 
-from minique import __version__, logs, programs, status
+from minique import __version__, doctor, logs, programs, status
 from minique.client import Client
 from minique.clock import SystemClock
 from minique.connect import connect
@@ -185,6 +185,15 @@ def _processors() -> int:
 def _info(options: argparse.Namespace) -> int:
     found = status.info(_client(options))
     return _show(options, found, status.info_text(found))
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    import_modules(options.imports)
+    known = [job_class.name for job_class in default_registry] if options.imports else None
+    findings = doctor.examine(_client(options), known)
+    healthy = doctor.is_healthy(findings)
+    _show(options, {"healthy": healthy, "findings": [one._asdict() for one in findings]}, doctor.text(findings))
+    return FINE if healthy else FAILED
 
 
 def _queues(options: argparse.Namespace) -> int:
@@ -534,6 +543,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--name", default="", help=argparse.SUPPRESS)
     up.set_defaults(burst=False)
     add("info", _info, "everything at a glance", reading)
+    add("doctor", _doctor, "what is wrong, and what to do", reading, importing)
     add("queues", _queues, "queues and their lengths", reading)
     _add_delayed(commands, reading, common)
     _add_schedule(commands, reading, common, importing)

@@ -107,7 +107,7 @@ KNOWN_TO = {
     "redis_store": {"connect", "facts"},  # which asks the server itself how it is
     "memory_store": {"connect"},
     "lua": {"redis_store", "wire"},
-    "wire": {"redis_store", "embedded", "connect"},
+    "wire": {"redis_store", "embedded", "connect", "facts"},
     "embedded": {"connect"},
     "connect": {"cli", "__init__"},
     "programs": {"cli"},
