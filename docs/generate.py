@@ -179,6 +179,11 @@ CONSTANTS = {
     "RENEW_EVERY_SECONDS": ("minique.worker", "when a lease of that length is renewed"),
     "LEAST_LEASE_SECONDS": ("minique.worker", "no job is started with less lease than this"),
     "SHUTDOWN_TIMEOUT_SECONDS": ("minique.worker", "what a job may still take after TERM or INT"),
+    "FIRST_PAUSE_SECONDS": ("minique.supervisor", "before the second restart of what keeps dying; then it doubles"),
+    "LONGEST_PAUSE_SECONDS": ("minique.supervisor", "before any later one"),
+    "STEADY_SECONDS": ("minique.supervisor", "who lived this long is started again at once"),
+    "KILL_MARGIN_SECONDS": ("minique.supervisor", "who takes longer than its time to stop is killed this much later"),
+    "HEIR_MARGIN_SECONDS": ("minique.supervisor", "for giving back what the killed ones held"),
     "BATCH_LIMIT": ("minique.worker", "the most jobs an in-line worker claims at a time"),
     "BATCH_SECONDS": ("minique.worker", "as much expected work is claimed at a time, in-line"),
     "REST_SECONDS": ("minique.reaper", "how often a worker looks for leases that ran out"),
@@ -291,8 +296,8 @@ def python_names() -> str:
         if inspect.isclass(thing) and issubclass(thing, minique.MiniqueError):
             continue
         made += [f"### `{name}`", "", f"```text\n{_signature(name, thing)}\n```", "", _doc(thing), ""]
-        if inspect.isclass(thing):
-            for member in _members(thing):
+        if inspect.isclass(thing) or name == "hooks":
+            for member in _members(thing if inspect.isclass(thing) else type(thing)):
                 method = inspect.getattr_static(thing, member)
                 call = getattr(thing, member)
                 kind = "classmethod " if isinstance(method, classmethod) else ""
@@ -310,12 +315,12 @@ def _members(thing: type) -> list[str]:
     ]
 
 
-_MADE_BY_THE_LIBRARY = ("Handle", "JobClass", "JobFunction")
+_MADE_BY_THE_LIBRARY = ("Handle", "JobClass", "JobFunction", "RunningJob", "hooks")
 
 
 def _signature(name: str, thing: Any) -> str:
     if name in _MADE_BY_THE_LIBRARY:
-        return f"class {name}"
+        return f"class {name}" if inspect.isclass(thing) else f"{name}: {type(thing).__name__}"
     signature = inspect.signature(thing)
     parts = [part for part in map(_plainly, map(str, _with_separators(signature))) if part != "self"]
     if parts[:1] == ["/"]:

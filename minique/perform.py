@@ -46,6 +46,9 @@ class Retry(Exception):
 class Discard(Exception):
     """Raised by a job that is not worth doing: it is removed, with the reason, and counted; nobody is asked."""
 
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)
+
 
 class Context(NamedTuple):
     """What travels to wherever a job runs, beside its call."""
