@@ -370,7 +370,13 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def example(name: str) -> str:
+    """A program that stands beside the pages, whole."""
+    return f"```python\n{(DOCS / 'examples' / name).read_text(encoding='utf-8').strip()}\n```"
+
+
 PARTS: dict[str, Callable[..., str]] = {
+    "example": example,
     "story": lambda road, *step: story(road, " ".join(step)),
     "keys": table_of_keys,
     "keys-text": text_of_keys,

@@ -176,8 +176,9 @@ class Supervisor:
             seconds = self._shutdown_timeout_seconds if stops == 1 else 0.0
             kill_at = min(state.kill_at, now + seconds + KILL_MARGIN_SECONDS)
             self.state = state._replace(stops=stops, is_stopping=True, kill_at=kill_at)
-            self._tell("worker", signal.SIGTERM)
-            self._tell("scheduler", signal.SIGTERM)
+            # Two of one kind that come together are seen as one, so the second is of another.
+            for role in ("worker", "scheduler"):
+                self._tell(role, signal.SIGTERM if stops == 1 else signal.SIGINT)
         elif number == signal.SIGTTIN:
             self.state = state._replace(to_show=tuple(slot.pid for slot in state.slots if slot.pid))
         elif number == signal.SIGQUIT:

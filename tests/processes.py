@@ -84,7 +84,7 @@ class Running:
     def take_in(self, number: int) -> None:
         """Send a signal, and wait until it has been delivered."""
         self.signal(number)
-        until(lambda: not _is_pending(self.pid, number), PATIENCE_SECONDS)
+        until(lambda: not is_alive(self.pid) or not _is_pending(self.pid, number), PATIENCE_SECONDS)
 
     def finish(self, seconds: float = PATIENCE_SECONDS) -> int:
         """Wait for its end; return its exit code."""
