@@ -63,6 +63,13 @@ def add_options(parser: argparse.ArgumentParser, positive: Callable[[Any], Calla
         metavar="S",
         help="a delayed job that starts longer after its time breaks a promise (default: %(default)g)",
     )
+    parser.add_argument(
+        "--patience",
+        type=positive(float),
+        default=DEFAULTS.patience,
+        metavar="S",
+        help="after the last fault, give up when no job has ended for so long (default: %(default)g)",
+    )
     parser.add_argument("--json", action="store_true", help="print the JSON instead of the tables")
 
 

@@ -1,8 +1,8 @@
 """Starts the programs, does its worst to them by a plan that a seed decides, and asks at the end what became of all.
 
-Only programs that were started here are touched, by their ids. All of them are in one process group, led by a small
-watchdog: when this program ends in any way, even by SIGKILL, the watchdog's pipe closes, and it removes the folder and
-kills the group.
+Only programs that were started here are touched, by their ids. All of them are in one process group, beside which
+stands a small watchdog: when this program ends in any way, even by SIGKILL, the watchdog's pipe closes, and it kills
+the group and removes the folder.
 """
 
 from __future__ import annotations
@@ -49,14 +49,22 @@ STALL_SECONDS = 0.5
 """When a pause of this program took so much longer than asked for, the machine was too busy for any promise of time."""
 SAMPLE_SECONDS = 0.25
 SETTLE_SECONDS = 2.0
-PATIENCE_SECONDS = 45.0
-"""Nothing has moved for so long: it will not any more."""
+START_SECONDS = 45.0
+"""A server that does not answer after so long did not start."""
 REFUSED = 3
 """The exit code of a program that found no server when it started."""
 LOOKS_AT_ONCE = 500
 
 KINDS = ("worker", "scheduler", "producer", "server", "stop", "cut")
 WEIGHTS = (45, 10, 8, 9, 10, 18)
+
+
+WATCH = """
+read nothing
+kill -KILL "-$1"
+for n in 1 2 3 4 5 6 7 8 9; do rm -rf "$2"; [ -e "$2" ] || break; sleep 0.2; done
+"""
+"""Waits until its pipe closes. Who dies last may still write into the folder."""
 
 
 class Settings(NamedTuple):
@@ -78,6 +86,8 @@ class Settings(NamedTuple):
     seed: int = 0
     server: str | None = None
     late_bound: float = Promises().late_bound
+    patience: float = 45.0
+    """When no job has ended for so long after the last fault, none will any more."""
 
     def promises(self) -> Promises:
         """What the run is held to."""
@@ -196,6 +206,7 @@ def run(settings: Settings, advance: Callable[[float], None] = lambda done: None
 
 class Conductor:
     def __init__(self, settings: Settings, folder: Path) -> None:
+        binary = find_server(settings.server)  # first of all: when there is none, nothing has been started
         self._settings = settings
         self._folder = folder
         self._notes = folder / "history.jsonl"
@@ -217,15 +228,19 @@ class Conductor:
         }
         if settings.supervised:
             self._environment[notes.SUPERVISED_VARIABLE] = "1"
-        self._watchdog = subprocess.Popen(
-            ["sh", "-c", 'read nothing; rm -rf "$1"; kill -KILL 0', "sh", str(folder)],
+        # The group's leader does nothing, and does not end by itself: so the group's number stays its own.
+        self._leader = self._start_helper("while :; do sleep 3600; done")
+        self._watchdog = self._start_helper(WATCH, str(self._leader.pid), str(folder))
+        self._server = ChaosServer(binary, folder, settings.fsync, lambda words: self._start(words, "server"))
+
+    @staticmethod
+    def _start_helper(script: str, *words: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            ["sh", "-c", script, "sh", *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             process_group=0,
-        )
-        self._server = ChaosServer(
-            find_server(settings.server), folder, settings.fsync, lambda words: self._start(words, "server")
         )
 
     # The run.
@@ -344,7 +359,7 @@ class Conductor:
                 words,
                 cwd=self._folder,
                 env={**self._environment, notes.NAME_VARIABLE: name},
-                process_group=self._watchdog.pid,
+                process_group=self._leader.pid,
                 stdin=stdin,
                 stdout=output if stdout is None else stdout,
                 stderr=output,
@@ -409,7 +424,7 @@ class Conductor:
             return False
 
     def _await_server(self) -> None:
-        gives_up = elapsed() + PATIENCE_SECONDS
+        gives_up = elapsed() + START_SECONDS
         while not self._server_answers():
             if elapsed() > gives_up:
                 raise NoServer(f"the server did not start: {(self._folder / 'server.log').read_text()[-800:]}")
@@ -508,25 +523,24 @@ class Conductor:
 
     def _drain(self) -> None:
         """Wait until everything has ended, or nothing moves any more."""
-        last: tuple[object, ...] = ()
-        moved_at = elapsed()
+        least, moved_at = float("inf"), elapsed()
         while True:
             self._turn()
             if self._server_up_since is None or any(one.kind == "producer" and one.runs() for one in self._programs):
                 moved_at = elapsed()
                 continue
             try:
-                seen, ticks = self._client.overview(), self._cursor()
+                seen, slot = self._client.overview(), self._cursor()
             except Unreachable:
                 continue
-            left = (sum(queue.length for queue in seen.queues), seen.leased, seen.delayed)
-            if not any(left) and ticks >= self.outcome.faults_ended_at:
+            # The recurring entry goes on all the time, so that only a new low shows that something moves.
+            left = sum(queue.length for queue in seen.queues) + seen.leased + seen.delayed
+            left += max(0, int(self.outcome.faults_ended_at - slot))
+            if not left and slot >= int(self.outcome.faults_ended_at):
                 return
-            state = (*left, seen.stats.get("complete"), ticks)
-            if state != last:
-                last, moved_at = state, elapsed()
-            # The recurring entry goes on, so that something always moves: what was there must be gone in time, too.
-            if elapsed() - moved_at > PATIENCE_SECONDS or now() - self.outcome.faults_ended_at > 10 * PATIENCE_SECONDS:
+            if left < least:
+                least, moved_at = left, elapsed()
+            if elapsed() - moved_at > self._settings.patience:
                 self.outcome.drained = False
                 return
 
@@ -539,14 +553,14 @@ class Conductor:
         cursor = self._cursor()
         self._client.schedules.remove(ENTRY)
         removed_at = now()
-        until = max(cursor, self.outcome.faults_ended_at)
+        until = max(cursor, int(self.outcome.faults_ended_at))
         for slot in range(int(since[0]) + 1, int(removed_at) + 1):
             id = make_slot_id(ENTRY, float(slot))
             if since[1] < slot <= until:
                 self._events.append(Planned(float(slot), id, Tick.queue))
             elif self._client.job(id).state() != "gone":
                 self._events += [Sent(float(slot), id, Tick.queue), Answered(float(slot), id)]
-        gives_up = elapsed() + PATIENCE_SECONDS
+        gives_up = elapsed() + self._settings.patience
         while self._client.overview().leased + sum(queue.length for queue in self._client.overview().queues):
             if elapsed() > gives_up:
                 self.outcome.drained = False
@@ -579,7 +593,10 @@ class Conductor:
                 if pipe:
                     with contextlib.suppress(OSError):
                         pipe.close()
-        # Last, since the group is its own; whatever is still in that ends with it.
-        if self._watchdog.stdin:
-            self._watchdog.stdin.close()
+        # Last: the watchdog ends whatever is still in the group, the leader with it.
+        for helper in (self._watchdog, self._leader):
+            if helper.stdin:
+                helper.stdin.close()
         self._watchdog.wait()
+        self._leader.kill()
+        self._leader.wait()
