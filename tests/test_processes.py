@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import json
 import os
@@ -10,7 +9,6 @@ import select
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -201,6 +199,15 @@ class TestOrderlyEnds:
         assert not ending.may_retry
 
 
+def result_of(ending: Ending) -> Any:
+    assert isinstance(ending, Returned), ending
+    return json.loads(ending.result)
+
+
+def state_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
 def as_frame(text: str) -> str:
     return len(text).to_bytes(4, "big").decode() + text
 
@@ -213,7 +220,8 @@ RUBBISH = (
             "{}", "[]", "[[1]]", '["Nonsense",1]', '["Returned"]', '["Returned",1]', '["Returned",null]',
             '["Returned","1",["follow"]]', '["Returned","1",[["id","queue",3]]]', '["Returned","1",[],1]',
             '["Raised","a","b"]', '["Raised","a","b","c",1]', '["Raised","a","b","c",true,"1"]',
-            '["Raised","a","b","c",true,NaN]', '["Raised","a","b","c",true,Infinity]', '["Dropped",["why"]]', '["Died",9,0,"x"]',
+            '["Raised","a","b","c",true,NaN]', '["Raised","a","b","c",true,Infinity]', '["Dropped",["why"]]',
+            '["Died",9,0,"x"]',
             '["Ready"]', '"Returned"',
         ),
     ),
@@ -457,6 +465,325 @@ class TestAChild:
         assert story == [f"before, in {parent}"], "what runs in the child stays there"
 
 
+class TestOfSeveralJobs:
+    """A child that runs more than one job: forked or spawned."""
+
+    @pytest.fixture(params=["fork", "spawn"])
+    def three(self, request: pytest.FixtureRequest, forks: Callable[..., Forks], spawns: Callable[..., Spawns]) -> Any:
+        return (forks if request.param == "fork" else spawns)(jobs_per_child=3)
+
+    def test_it_runs_so_many_then_the_next_one_does(self, three: Forks | Spawns) -> None:
+        pids = [result_of(do(three, jobs.own_pid)) for _ in range(9)]
+        assert [len(set(pids[n : n + 3])) for n in (0, 3, 6)] == [1, 1, 1]
+        assert len(set(pids)) == 3
+
+    def test_what_a_job_changes_in_memory_meets_the_next_ones(self, three: Forks | Spawns) -> None:
+        assert do(three, jobs.change_everything, "one") == Returned('[""]')
+        assert do(three, jobs.change_everything, "two") == Returned('["one","one"]')
+        do(three, jobs.add, 1, 2)
+        assert do(three, jobs.change_everything, "four") == Returned('[""]'), "but not those of the next child"
+
+    @needs_proc
+    def test_the_next_one_is_started_while_the_last_job_runs_and_not_before(self, three: Forks | Spawns) -> None:
+        for _ in range(2):
+            do(three, jobs.add, 1, 2)
+            three.prepare()
+            assert len(children()) == 1
+        give(three, jobs.wait_for_ever)
+        assert len(children()) == 1
+        three.prepare()
+        assert len(children()) == 2
+        three.kill()
+        end(three)
+
+    @needs_proc
+    def test_one_that_exits_after_its_share_is_waited_for(self, three: Forks | Spawns) -> None:
+        first = result_of(do(three, jobs.own_pid))
+        do(three, jobs.add, 1, 2)
+        do(three, jobs.add, 1, 2)
+        until(lambda: three.prepare() or first not in children(), PATIENCE_SECONDS)
+
+    def test_one_that_is_killed_is_replaced(self, three: Forks | Spawns) -> None:
+        first = result_of(do(three, jobs.own_pid))
+        ending = do(three, jobs.die_by, signal.SIGKILL)
+        assert isinstance(ending, Died)
+        assert result_of(do(three, jobs.own_pid)) != first
+
+    @needs_proc
+    def test_one_that_goes_on_writing_is_replaced_before_the_next_job(self, three: Forks | Spawns) -> None:
+        # given a thread of a job that is done; it writes into the pipe of outcomes
+        others = jobs.pipes()
+        first = result_of(do(three, jobs.own_pid))
+        assert do(three, jobs.leave_a_babbler, others) == Returned("null")
+        serving = three._serving
+        assert serving is not None
+        until(lambda: not serving.is_silent(), PATIENCE_SECONDS)
+        # when, then
+        assert result_of(do(three, jobs.own_pid)) != first
+
+    def test_none_at_all_makes_no_sense(self, forks: Callable[..., Forks]) -> None:
+        with pytest.raises(UsageError, match="jobs_per_child is 0; use 1 or more"):
+            forks(jobs_per_child=0)
+
+
+class TestBeforeAJobBegins:
+    """Whatever happens until then is no attempt of the job's."""
+
+    @needs_proc
+    def test_a_child_that_dies_with_the_task_unread_is_no_attempt(self, ways: Make) -> None:
+        # given a child that stands still while it is given a task
+        processes = ways()
+        processes.await_ready()
+        (idle,) = children()
+        os.kill(idle, signal.SIGSTOP)
+        until(lambda: state_of(idle) == "T", PATIENCE_SECONDS)
+        give(processes, jobs.own_pid)
+        # when it is killed
+        os.kill(idle, signal.SIGKILL)
+        # then another runs the task
+        assert result_of(end(processes)) != idle
+
+    @needs_proc
+    def test_unless_the_worker_itself_killed_it(self, ways: Make) -> None:
+        processes = ways()
+        processes.await_ready()
+        (idle,) = children()
+        os.kill(idle, signal.SIGSTOP)
+        until(lambda: state_of(idle) == "T", PATIENCE_SECONDS)
+        give(processes, jobs.own_pid)
+        processes.kill()
+        ending = end(processes)
+        assert isinstance(ending, Died)
+        assert ending.signal == signal.SIGKILL
+
+    @needs_proc
+    def test_a_child_killed_while_idle_is_replaced(self, ways: Make) -> None:
+        processes = ways()
+        processes.await_ready()
+        (idle,) = children()
+        os.kill(idle, signal.SIGKILL)
+        until(lambda: not is_alive(idle), PATIENCE_SECONDS)
+        assert result_of(do(processes, jobs.own_pid)) != idle
+
+    @pytest.mark.parametrize("jobs_per_child", [1, 3])
+    def test_a_hook_that_fails_in_a_child_is_told_with_its_traceback_and_no_job_is_started(
+        self, forks: Callable[..., Forks], tmp_path: Path, jobs_per_child: int
+    ) -> None:
+        def broken() -> None:
+            raise OSError("the database cannot be reached")
+
+        processes = forks(jobs.lease_after, after_fork_in_child=[broken], jobs_per_child=jobs_per_child)
+        with pytest.raises(ChildNotReady, match=r"(?s)after_fork_in_child failed.*cannot be reached") as raised:
+            give(processes, jobs.lease_after, str(tmp_path / "go"))
+        assert "in broken" in str(raised.value)
+        assert processes.poll() is None
+        assert not (tmp_path / "go.began").exists()
+
+    def test_an_idle_worker_is_told_too(self, forks: Callable[..., Forks]) -> None:
+        def leaves() -> None:
+            sys.exit("no configuration")
+
+        processes = forks(after_fork_in_child=[leaves])
+
+        def is_told() -> bool:
+            try:
+                processes.prepare()
+            except ChildNotReady as error:
+                return "no configuration" in str(error)
+            return False
+
+        until(is_told, PATIENCE_SECONDS)
+
+    def test_a_hook_that_fails_in_the_parent_is_told_once_no_job_runs(self, forks: Callable[..., Forks]) -> None:
+        # given a hook that works once
+        calls: list[int] = []
+
+        def breaks() -> None:
+            calls.append(1)
+            if len(calls) > 1:
+                raise OSError("no more connections")
+
+        processes = forks(jobs.wait_for_ever, before_fork=[breaks])
+        give(processes, jobs.wait_for_ever)
+        # when the next child is forked ahead, the running job is not disturbed
+        processes.prepare()
+        assert len(calls) == 2
+        processes.kill()
+        end(processes)
+        # then
+        with pytest.raises(ChildNotReady, match=r"(?s)before_fork failed.*no more connections"):
+            processes.prepare()
+
+    def test_the_registry_has_hooks_of_its_own(self, making: Callable[..., Any]) -> None:
+        registry = registry_of(jobs.change_everything)
+        registry.hooks.after_fork_in_child(lambda: jobs._globals.append("hook"))
+        assert do(making(Forks(registry)), jobs.change_everything, "one") == Returned('["hook",""]')
+
+    @pytest.mark.parametrize("way", ["fork", "spawn"])
+    def test_children_that_die_again_and_again_before_any_job_are_said(
+        self, making: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+    ) -> None:
+        (tmp_path / "mq_dying.py").write_text("import os\nos._exit(3)\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        if way == "spawn":
+            processes = making(Spawns(["mq_dying"]))
+        else:
+            processes = making(Forks(registry_of(jobs.add), after_fork_in_child=[lambda: os._exit(3)]))
+        with pytest.raises(ChildNotReady, match=r"(?s)3 children in a row.*exited with code 3"):
+            give(processes, jobs.add, 1, 2)
+
+    def test_a_child_that_never_gets_ready_is_not_waited_for_for_ever(self, forks: Callable[..., Forks]) -> None:
+        processes = forks(after_fork_in_child=[jobs.forever], start_timeout_seconds=0.05)
+        with pytest.raises(ChildNotReady, match=r"not ready to run jobs within 0\.05 s"):
+            give(processes, jobs.add, 1, 2)
+
+
+class TestASpawnedChild:
+    def test_it_is_a_fresh_interpreter_that_finds_modules_where_the_parent_does(
+        self, spawns: Callable[..., Spawns]
+    ) -> None:
+        assert result_of(do(spawns(), jobs.arguments_and_path)) == [["-m", "minique.child"], sys.path]
+
+    def test_it_does_not_see_what_the_parent_has_in_memory(
+        self, spawns: Callable[..., Spawns], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(jobs, "_globals", ["the parent's"])
+        assert do(spawns(), jobs.change_everything, "one") == Returned('[""]')
+
+    @needs_proc
+    def test_it_has_its_own_descriptors_and_none_else_of_the_parents(self, spawns: Callable[..., Spawns]) -> None:
+        # given one that the parent would hand on to any program
+        mine = os.open("/dev/null", os.O_RDONLY)
+        os.set_inheritable(mine, True)
+        try:
+            processes = spawns()
+            before = result_of(do(processes, jobs.count_descriptors))
+        finally:
+            os.close(mine)
+        # then: three of the standard, two pipes, the page by its descriptor and as it is mapped, and the listing itself
+        assert before == 8
+        # and programs that jobs start have none of these
+        assert result_of(do(processes, jobs.run_a_program)) == "0 1 2 3"
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            (None, "there is no module 'mq_wrong' to import"),
+            ("import mq_missing", "importing 'mq_wrong' failed: No module named 'mq_missing'"),
+            ("1 / 0", "ZeroDivisionError: division by zero"),
+            ("raise SystemExit(3)", "SystemExit: 3"),
+        ],
+    )
+    def test_what_it_cannot_import_is_told_at_once(
+        self,
+        making: Callable[..., Any],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        text: str | None,
+        message: str,
+    ) -> None:
+        if text is not None:
+            (tmp_path / "mq_wrong.py").write_text(text)
+        monkeypatch.syspath_prepend(tmp_path)
+        processes = making(Spawns(["mq_wrong"]))
+        with pytest.raises(ChildNotReady, match="getting ready failed in a child") as raised:
+            give(processes, jobs.add, 1, 2)
+        assert message in str(raised.value)
+        assert processes.poll() is None
+
+    def test_hooks_of_the_registry_run_in_it_too(
+        self, making: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "mq_hooked.py").write_text(
+            "import os\nfrom minique import hooks\nfrom tests import spawned_jobs\n"
+            "@hooks.after_fork_in_child\ndef ready(): os.environ['MINIQUE_TEST'] = 'hook'\n"
+        )
+        monkeypatch.syspath_prepend(tmp_path)
+        assert do(making(Spawns(["mq_hooked"])), jobs.change_everything, "one") == Returned('["hook"]')
+
+    def test_a_job_class_that_it_does_not_know_is_a_failure_to_be_tried_again(self, making: Callable[..., Any]) -> None:
+        ending = do(making(Spawns(["tests.sample_jobs"])), jobs.add, 1, 2)
+        assert isinstance(ending, Raised)
+        assert (ending.error, ending.may_retry) == ("UnknownJobClass", True)
+        assert "Does the child import" in ending.message
+
+
+class TestTheLease:
+    """A job can ask how long it may go on; no message is needed for the answer."""
+
+    def test_in_children_the_latest_word_counts(self, ways: Make, tmp_path: Path) -> None:
+        # given a job that runs under a lease of a minute
+        processes, now = ways(), SystemClock().elapsed
+        processes.leased(now() + 60)
+        give(processes, jobs.lease_after, str(tmp_path / "go"))
+        until(lambda: (tmp_path / "go.began").exists(), PATIENCE_SECONDS)
+        # when it is renewed
+        processes.leased(now() + 6000)
+        (tmp_path / "go").touch()
+        # then
+        left = result_of(end(processes))
+        assert 5000 < left <= 6000
+        # and one that has run out is known as such
+        processes.leased(now() - 10)
+        assert -1000 < result_of(do(processes, jobs.lease_now)) <= -10
+
+    def test_in_line_it_is_counted_by_the_clock_that_was_given(self) -> None:
+        clock = ManualClock(100.0)
+        processes = InLine(clock)
+        processes.leased(110.0)
+        assert do(processes, jobs.lease_now) == Returned("10.0")
+        clock.advance(4)
+        assert do(processes, jobs.lease_now) == Returned("6.0")
+
+
+class TestOutOfMemory:
+    def counting(self, path: Path, kills: int) -> Path:
+        path.write_text(f"low 0\nhigh 0\nmax 3\noom 1\noom_kill {kills}\n")
+        return path
+
+    def test_a_kill_by_the_kernel_is_told_from_one_by_somebody(self, ways: Make, tmp_path: Path) -> None:
+        # given a control group that has seen the kernel kill before
+        events = self.counting(tmp_path / "memory.events", 2)
+        processes = ways(memory_events=events)
+        # when somebody kills the child
+        ending = do(processes, jobs.die_by, signal.SIGKILL)
+        # then that is what is said
+        assert isinstance(ending, Died)
+        assert ending.what.startswith("the child was killed by SIGKILL, which somebody sent")
+        # when the kernel counts one more
+        give(processes, jobs.wait_for_ever)
+        self.counting(events, 3)
+        processes.kill()
+        # then it was the kernel
+        assert end(processes) == Died(signal.SIGKILL, 0, "the kernel killed it: out of memory (SIGKILL)")
+
+    @pytest.mark.parametrize("text", [None, "", "oom_kill", "oom_kill many\n", "low 0\n"])
+    def test_where_nobody_counts_both_are_possible(self, ways: Make, tmp_path: Path, text: str | None) -> None:
+        if text is not None:
+            (tmp_path / "events").write_text(text)
+        ending = do(ways(memory_events=tmp_path / "events"), jobs.die_by, signal.SIGKILL)
+        assert isinstance(ending, Died)
+        assert ending.what == "the child was killed by SIGKILL; when nobody sent it, the machine was out of memory"
+
+    @pytest.mark.parametrize(
+        ("cgroup", "file"),
+        [
+            ("0::/user.slice/worker\n", "user.slice/worker/memory.events"),
+            ("0::/\n", "memory.events"),
+            ("4:memory:/box\n1:cpu:/\n0::/\n", "memory/box/memory.oom_control"),
+        ],
+    )
+    def test_the_count_is_that_of_the_own_control_group(self, tmp_path: Path, cgroup: str, file: str) -> None:
+        (tmp_path / "cgroup").write_text(cgroup)
+        assert own_memory_events(tmp_path / "cgroup", tmp_path) is None, "nobody counts"
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        self.counting(tmp_path / file, 0)
+        assert own_memory_events(tmp_path / "cgroup", tmp_path) == tmp_path / file
+
+    def test_other_systems_have_none(self, tmp_path: Path) -> None:
+        assert own_memory_events(tmp_path / "nothing") is None
+
+
 class TestInTheLongRun:
     @needs_proc
     def test_two_hundred_jobs_leave_no_zombie_and_no_descriptor(self, forks: Callable[..., Forks]) -> None:
@@ -510,7 +837,7 @@ import os, signal, sys, time
 from minique.call import Call
 from minique.job import job
 from minique.perform import Context
-from minique.processes import Forks, Task
+from minique.processes import Forks, Spawns, Task
 from minique.registry import Registry
 from minique.store import FollowUp
 
@@ -522,7 +849,7 @@ def talk(text):
     sys.stderr.write(text + "\\n")
 
 @job(registry=registry)
-def sleep_long():
+def wait_for_ever():  # the same one that a spawned child knows
     time.sleep(600)
 
 def give(name, *args):
@@ -563,11 +890,27 @@ class TestAsAProcess:
         assert errors == "one\ntwo\n"
 
     @needs_proc
+    @pytest.mark.parametrize("made", ["Forks(registry)", "Spawns(['tests.spawned_jobs'])"])
+    def test_it_never_has_a_thread(self, made: str) -> None:
+        # A fork copies the thread that forks, and the locks that others hold: for ever.
+        parent = parent_process(
+            f"processes.close()\nprocesses = {made}\n"
+            "for _ in range(3):\n    give('wait_for_ever')\n    processes.prepare()\n    processes.kill()\n    end()\n"
+            "print(len(os.listdir('/proc/self/task')))\nprocesses.close()\n"
+        )
+        output, errors = parent.communicate(timeout=PATIENCE_SECONDS)
+        assert (output, errors) == ("1\n", "")
+
+    @needs_proc
     @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of their parent's death")
-    def test_no_child_outlives_a_parent_that_is_killed(self) -> None:
+    @pytest.mark.parametrize("made", ["Forks(registry)", "Spawns(['tests.spawned_jobs'], jobs_per_child=1)"])
+    def test_no_child_outlives_a_parent_that_is_killed(self, made: str) -> None:
         # given a parent with a child at work and another waiting
         found: list[int] = []
-        parent = parent_process("give('sleep_long')\nprocesses.prepare()\nprint('ready', flush=True)\nsignal.pause()\n")
+        parent = parent_process(
+            f"processes.close()\nprocesses = {made}\n"
+            "give('wait_for_ever')\nprocesses.prepare()\nprint('ready', flush=True)\nsignal.pause()\n"
+        )
         try:
             assert parent.stdout is not None
             assert parent.stdout.readline() == "ready\n"
