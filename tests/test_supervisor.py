@@ -598,6 +598,80 @@ class TestATree:
 
 
 @needs_proc
+class TestSpawned:
+    """For applications that must not be forked: the supervisor never loads them."""
+
+    def test_its_programs_import_the_application_and_it_does_not(
+        self, minique: Commands, mq: Client, path: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / "application.py").write_text(
+            f"import os\nfrom tests.sample_jobs import write_line\n"
+            f"write_line({str(tmp_path / 'imported')!r}, str(os.getpid()))\n"
+        )
+        (tmp_path / "schedule.yml").write_text("welcome:\n  cron: '0 8 * * *'\n  class: send_welcome\n  args: [7]\n")
+        running = up(minique, mq, "--mode", "spawn", "--import", "application", "--schedule", "schedule.yml")
+        handle = mq.enqueue(Hold, str(path), "held")
+        until(is_one_of(path, 1), PATIENCE_SECONDS)
+        until(lambda: [kept.name for kept in mq.schedules.list()] == ["welcome"], PATIENCE_SECONDS)
+        child = int(lines(path)[0].split()[-1])
+        # when a worker is killed
+        os.kill(worker_of(running, child), signal.SIGKILL)
+        # then nothing of it goes on, and its job begins again
+        until(is_one_of(path, 2), PATIENCE_SECONDS)
+        assert not is_alive(child)
+        Path(f"{path}.go").touch()
+        until(lambda: handle.state() == "done", PATIENCE_SECONDS)
+        assert running.pid not in map(int, lines(tmp_path / "imported"))
+        running.signal(signal.SIGTERM)
+        assert running.finish() == 0
+
+    def test_workers_that_cannot_be_started_are_not_started_again_for_ever(self, minique: Commands) -> None:
+        result = minique.run("up", "--mode", "spawn", "--import", "no.such.place", "--workers", "2")
+        assert result.code == USAGE
+        assert "there is no module 'no.such.place' to import" in result.errors
+        assert 'how="exited with code 2"' in result.errors
+        assert 2 <= result.errors.count("there is no module") <= 4
+
+
+class TestMistakes:
+    @pytest.mark.parametrize(
+        ("words", "message"),
+        [
+            (["--workers", "0"], "'0': use a whole number, 1 or more"),
+            (["--mode", "thread"], "invalid choice: 'thread'"),
+            (["--schedule", "x.yml", "--no-scheduler"], "leave one of them away"),
+            (["--schedule", "nowhere.yml"], "nowhere.yml"),
+            (["--import", "no.such.place"], "there is no module 'no.such.place' to import"),
+            (["--queues", "a b"], "'a b' in the queues 'a b' is not understood"),
+            (["--lease", "1"], "a lease of 1 s is too short"),
+        ],
+        ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+    )
+    def test_are_said_before_anything_is_started(self, minique: Commands, words: list[str], message: str) -> None:
+        result = minique.run("up", *words)
+        assert (result.code, result.output) == (2, "")
+        assert message in result.errors
+        assert "started" not in result.errors
+        assert "Traceback" not in result.errors
+
+    def test_no_job_class(self, minique: Commands) -> None:
+        for mode in ("fork", "spawn"):
+            result = minique.run_exactly("up", "--mode", mode, "--url", minique.url, "--namespace", minique.namespace)
+            assert (result.code, result.output) == (2, "")
+            assert "no job class is known" in result.errors
+
+    def test_a_server_in_one_process_is_not_for_several(self, minique: Commands) -> None:
+        result = minique.run_exactly("up", "--import", "tests.sample_jobs", "--url", "memory://")
+        assert result.code == 2
+        assert "memory:// is in one process only" in result.errors
+
+    def test_a_server_that_cannot_be_reached(self, minique: Commands) -> None:
+        result = minique.run_exactly("up", "--import", "tests.sample_jobs", "--url", "redis://127.0.0.1:1")
+        assert result.code == 3
+        assert len(result.errors.splitlines()) == 1
+
+
+@needs_proc
 class TestItsEnd:
     TIMEOUT_SECONDS = 1.0
 
