@@ -7,7 +7,8 @@ simulation, from a search. The checker knows nothing but these events, and decid
 - **run twice**: started again though nobody had asked for it (a retry after an exception is no repeat);
 - **out of order**: of two jobs of one queue that one worker ran, the later was started first;
 - **early**, **late**: a delayed or planned job was started before its time, or long after it;
-- **unexpected**: what no history can contain: run and never sent, done and never run, failed without a reason.
+- **set aside**: failed though nothing in it fails; excused when as many workers died with it as are allowed to;
+- **unexpected**: what no history can contain: run and never sent, done and never run.
 
 A fault may *excuse* a verdict: at-least-once means that a job may run again when its worker was killed, or when its
 lease can have run out. A server that forgets what it had acknowledged (a lost tail of its append-only file) excuses a
@@ -146,9 +147,12 @@ class Promises(NamedTuple):
     """A program that is killed may run on for so long, on another processor."""
 
 
+WHATS = ("lost", "run twice", "out of order", "early", "late", "set aside", "unexpected")
+
+
 class Verdict(NamedTuple):
     what: str
-    """lost, run twice, out of order, early, late or unexpected."""
+    """One of WHATS."""
     job: str
     why: str
     excuse: str
@@ -309,7 +313,7 @@ class _Judge:
             "failed": states["failed"],
             "pairs compared for order": self._pairs,
         }
-        for what in ("lost", "run twice", "out of order", "early", "late", "unexpected"):
+        for what in WHATS:
             some = [verdict for verdict in self._verdicts if verdict.what == what]
             counts[what] = sum(1 for verdict in some if not verdict.excuse)
             counts[f"{what}, excused"] = len(some) - counts[what]
@@ -439,7 +443,7 @@ class _Judge:
         excuse = None
         if found.deaths >= allowed and len(hits) >= allowed:
             excuse = f"{found.deaths} workers died or slept with it in hand, and {len(hits)} were hit meanwhile"
-        self._judge("unexpected", story, f"failed, and nothing in it fails: {found.why}", excuse)
+        self._judge("set aside", story, f"failed, and nothing in it fails: {found.why}", excuse)
 
     def _check_gone(self, story: _Story) -> None:
         acknowledged = story.acknowledged_at

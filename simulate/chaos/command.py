@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -12,6 +13,7 @@ from rich.table import Table
 
 from simulate.chaos.conductor import LEASE_SECONDS, Settings
 from simulate.chaos.report import TOLD_IN_FULL, Judged
+from simulate.history import WHATS
 from simulate.plots import duration
 
 DEFAULTS = Settings()
@@ -44,6 +46,9 @@ def add_options(parser: argparse.ArgumentParser, positive: Callable[[Any], Calla
         default=DEFAULTS.rate,
         metavar="R",
         help="sent per second (default: %(default)g)",
+    )
+    programs.add_argument(
+        "--supervised", action="store_true", help="workers and a scheduler under `minique up` (needs /proc)"
     )
     faults = parser.add_argument_group("the faults")
     faults.add_argument(
@@ -80,6 +85,8 @@ def settings_of(options: argparse.Namespace) -> Settings:
             "--power-cuts needs --fsync everysec: with `always` nothing is acknowledged before it is synced, so there "
             "is nothing that a power cut could take"
         )
+    if options.supervised and not Path("/proc/self/stat").exists():
+        raise ValueError("--supervised finds the supervisor's programs in /proc, which this system does not have")
     return Settings(**{name: getattr(options, name) for name in Settings._fields if hasattr(options, name)})
 
 
@@ -107,12 +114,20 @@ def print_report(console: Console, judged: Judged) -> None:
     row("kills in all", sum(outcome.kills.values()))
     for kind, number in sorted(judged.other_faults().items()):
         if number:
-            row({"stop": "workers stopped", "cut": "replies lost", "delay": "replies delayed"}.get(kind, kind), number)
+            row(
+                {
+                    "stop": "workers stopped",
+                    "cut": "replies lost",
+                    "delay": "replies delayed",
+                    "poison": "runs of poison jobs",
+                }.get(kind, kind),
+                number,
+            )
     row("stalls of this machine", len(outcome.stalls), last=True)
     for name in ("sent", "acknowledged", "unanswered", "planned slots", "started", "done", "failed"):
         row(f"jobs {name}" if name != "planned slots" else name, counts[name], last=name == "failed")
-    for name in ("lost", "run twice", "out of order", "early", "late", "unexpected"):
-        row(f"{name}", counts[name])
+    for name in WHATS:
+        row({"set aside": "set aside as failed"}.get(name, name), counts[name])
         if counts[f"{name}, excused"]:
             row("  excused by a fault", counts[f"{name}, excused"])
     row("old claims refused", outcome.old_claims)

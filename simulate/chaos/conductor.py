@@ -39,8 +39,13 @@ from simulate.history import EVERYTHING, SERVER, Answered, Event, Fault, Found, 
 
 NAMESPACE = "chaos"
 ENTRY = "tick"
+UP = "up"
+"""The supervisor, when there is one."""
+SHUTDOWN_SECONDS = 2.0
 STRICT = "strict"
 """The queue whose order is checked; the first worker alone serves it, when there are several."""
+
+ALL_QUEUES = f"{STRICT},urgent,*"
 
 LEASE_SECONDS = 2.0
 """The shortest there is, so that recovery is quick."""
@@ -55,6 +60,8 @@ REFUSED = 3
 """The exit code of a program that found no server when it started."""
 LOOKS_AT_ONCE = 500
 
+UP_SHARE = 0.3
+"""Of the kills that are meant for a scheduler, so many hit the supervisor itself."""
 KINDS = ("worker", "scheduler", "producer", "server", "stop", "cut")
 WEIGHTS = (45, 10, 8, 9, 10, 18)
 
@@ -94,7 +101,8 @@ class Settings(NamedTuple):
         return Promises(
             late_bound=self.late_bound,
             least_lease=0.0 if self.supervised else Promises().least_lease,
-            ordered_queues=frozenset([STRICT]),
+            # Under a supervisor all workers serve all queues, so no order is promised between two of them.
+            ordered_queues=frozenset() if self.supervised and self.workers > 1 else frozenset([STRICT]),
         )
 
 
@@ -194,6 +202,35 @@ class Program:
             return ""
 
 
+class Sleeper(NamedTuple):
+    """A stopped program of a supervisor."""
+
+    pid: int
+    name: str
+    since: float
+    continue_at: float
+
+
+def kind_of(target: str) -> str:
+    """What a fault hit: worker, scheduler, producer, up or server."""
+    if " / " in target:
+        return "scheduler" if "scheduler" in target else "worker"
+    return target.partition("#")[0].partition("-")[0]
+
+
+def children_of(parent: int) -> set[int]:
+    """The ids of a process's children; none where there is no /proc."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            words = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it has ended
+        if int(words[1]) == parent:
+            found.add(int(path.parent.name))
+    return found
+
+
 def run(settings: Settings, advance: Callable[[float], None] = lambda done: None) -> Outcome:
     """A whole run: `advance` is told how many kills or seconds are done. Raises NoServer."""
     folder = Path(tempfile.mkdtemp(prefix="minique-chaos-"))
@@ -218,6 +255,7 @@ class Conductor:
         self._server_killed_at = 0.0
         self._server_start_at: float | None = None
         self._is_ending = False
+        self._sleepers: list[Sleeper] = []
         # Everything here is noted by this program and by those it starts, in the same file.
         self._environment = {key: value for key, value in os.environ.items() if "REDIS" not in key}
         places = [Path(minique.__file__).parents[1], Path(__file__).parents[2]]
@@ -303,6 +341,7 @@ class Conductor:
         self._look_after_server()
         for program in self._programs:
             self._look_after(program)
+        self._wake_sleepers()
         if self._settings.power_cuts and self._server_up_since is not None:
             self._marks.turn()
         samples = self.outcome.samples
@@ -322,13 +361,17 @@ class Conductor:
     def _make_programs(self) -> Iterator[Program]:
         settings = self._settings
         minique_words = [sys.executable, "-m", "minique"]
-        for number in range(settings.workers):
-            queues = f"{STRICT},urgent,*"
+        if settings.supervised:
+            words = ["up", "--import", "simulate.chaos.jobs", "--mode", settings.mode, "--queues", ALL_QUEUES]
+            words += ["--workers", str(settings.workers), "--shutdown-timeout", f"{SHUTDOWN_SECONDS:g}"]
+            yield self._program(UP, [*minique_words, *words, "--lease", f"{LEASE_SECONDS:g}"])
+        for number in range(0 if settings.supervised else settings.workers):
+            queues = ALL_QUEUES
             if settings.workers > 1:
                 queues = f"urgent,*,!{STRICT}" if number else STRICT
             words = ["worker", "--import", "simulate.chaos.jobs", "--mode", settings.mode, "--queues", queues]
             yield self._program(f"worker-{number}", [*minique_words, *words, "--lease", f"{LEASE_SECONDS:g}"])
-        for number in range(settings.schedulers):
+        for number in range(0 if settings.supervised else settings.schedulers):
             yield self._program(f"scheduler-{number}", [*minique_words, "scheduler"])
         seed = str(settings.seed)
         producer = ["-m", "simulate.chaos.producer", self._url("producer"), NAMESPACE, f"{settings.rate:g}"]
@@ -341,7 +384,7 @@ class Conductor:
 
     def _lines(self) -> list[str]:
         workers = [f"worker-{number}" for number in range(self._settings.workers)]
-        return ["watch", "producer", *workers, *(f"scheduler-{n}" for n in range(self._settings.schedulers))]
+        return ["watch", "producer", UP, *workers, *(f"scheduler-{n}" for n in range(self._settings.schedulers))]
 
     def _url(self, line: str) -> str:
         return f"redis://127.0.0.1:{self._ports[line]}"
@@ -445,6 +488,9 @@ class Conductor:
                 self._kill_server(act)
             return
         kind = "worker" if act.kind == "stop" else act.kind
+        if self._settings.supervised and kind in ("worker", "scheduler"):
+            self._do_to_supervised(act, kind)
+            return
         some = [
             program
             for program in self._programs
@@ -485,6 +531,56 @@ class Conductor:
         self._events.append(Fault(program.stopped_at, "stop", program.name, now()))
         program.stopped_at = None
 
+    def _do_to_supervised(self, act: Act, kind: str) -> None:
+        """The same to one of the supervisor's programs, or to the supervisor itself."""
+        up = next((program for program in self._programs if program.line == UP and program.runs()), None)
+        if up is None or up.process is None:
+            return
+        mine = self._programs_of(up)
+        if kind == "scheduler" and act.place < UP_SHARE:
+            # It cannot say goodbye; the system tells its programs to stop, and those end what they do, or give it back.
+            at = now()
+            workers = [pid for pid, found in mine.items() if found == "worker"]
+            self._kill(up, act.seconds)
+            until = now() + SHUTDOWN_SECONDS + 1.0
+            self._events += [Fault(at, "kill", notes.worker_of(up.name, pid, True), until) for pid in workers]
+            return
+        asleep = {sleeper.pid for sleeper in self._sleepers}
+        some = [pid for pid, found in mine.items() if found == kind and pid not in asleep]
+        if not some:
+            return
+        pid = some[int(act.place * len(some))]
+        name = notes.worker_of(up.name, pid, True)
+        if kind == "scheduler":
+            name = name.replace(" / ", f" / {kind} ")
+        at = now()
+        if act.kind == "stop":
+            os.kill(pid, signal.SIGSTOP)
+            self._sleepers.append(Sleeper(pid, name, at, elapsed() + act.seconds))
+        else:
+            os.kill(pid, signal.SIGKILL)
+            self._events.append(Fault(at, "kill", name, now()))
+            self.outcome.kills[kind] += 1
+
+    def _programs_of(self, up: Program) -> dict[int, str]:
+        """The kind of each of a supervisor's programs, by its id: its children that say on the server what they are."""
+        assert up.process is not None
+        try:
+            rows = self._client.overview().workers
+        except Unreachable:
+            return {}
+        told = [json.loads(row.about) for row in rows]
+        children = children_of(up.process.pid)
+        return {one["pid"]: one["kind"] for one in told if one.get("pid") in children}
+
+    def _wake_sleepers(self, everybody: bool = False) -> None:
+        for sleeper in list(self._sleepers):
+            if everybody or elapsed() >= sleeper.continue_at:
+                self._sleepers.remove(sleeper)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(sleeper.pid, signal.SIGCONT)
+                self._events.append(Fault(sleeper.since, "stop", sleeper.name, now()))
+
     def _kill_server(self, act: Act) -> None:
         self._server_killed_at = now()
         if self._settings.power_cuts and act.place < 0.7:
@@ -509,6 +605,7 @@ class Conductor:
 
     def _mend(self) -> None:
         """No more faults."""
+        self._wake_sleepers(everybody=True)
         for program in self._programs:
             self._order(f"{program.line} none - -")
             program.continue_at = 0.0
@@ -584,9 +681,14 @@ class Conductor:
 
     def close(self) -> None:
         """End everything that was started, by its id."""
+        ups = [one.process.pid for one in self._programs if one.line == UP and one.process is not None and one.runs()]
+        supervised = [pid for up in ups for pid in children_of(up)]
         for process in self._processes:
             if process.poll() is None:
                 process.kill()
+        for pid in supervised:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         for process in self._processes:
             process.wait()
             for pipe in (process.stdin, process.stdout):

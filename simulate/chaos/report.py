@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from simulate.chaos.conductor import Outcome
+from simulate.chaos.conductor import UP, Outcome, kind_of
 from simulate.history import SERVER, Ended, Fault, Report, check
 from simulate.plots import COLOURS, DOTS_PER_INCH, IDEAL_COLOUR, PIXELS_WIDE, duration, tidy
 
@@ -70,11 +70,9 @@ class Judged:
         return [event for event in self.outcome.history if isinstance(event, Fault)]
 
     def other_faults(self) -> Counter[str]:
-        """Faults that are no kill, by kind; and the kills that poison jobs did."""
-        faults = self.faults()
-        found = Counter(fault.kind for fault in faults if fault.kind in ("stop", "cut", "delay"))
-        kills = sum(1 for fault in faults if fault.kind == "kill")
-        found["killed by poison"] = kills - sum(self.outcome.kills.values())
+        """Faults that are no kill of this program's, by kind; the runs of poison jobs are among them."""
+        found = Counter(fault.kind for fault in self.faults() if fault.kind in ("stop", "cut", "delay"))
+        found["poison"] = sum(isinstance(event, Ended) and event.how == "died" for event in self.outcome.history)
         return found
 
     def server_recoveries(self) -> list[float]:
@@ -111,6 +109,7 @@ LANES = (
     ("worker", "stop", "worker stopped", "s"),
     ("scheduler", "kill", "scheduler killed", "^"),
     ("producer", "kill", "producer killed", "v"),
+    (UP, "kill", "supervisor killed", "D"),
     ("", "cut", "reply lost", "x"),
     ("", "delay", "reply delayed", "+"),
 )
@@ -154,10 +153,12 @@ def chaos_figure(judged: Judged) -> Figure:
 def lane_axes(axes: Axes, judged: Judged, begin: float) -> None:
     """One lane for each kind of fault."""
     faults = judged.faults()
-    names = []
-    for place, (target, kind, name, marker) in enumerate(LANES):
-        some = [fault for fault in faults if fault.kind == kind and fault.target.startswith(target)]
-        some = [fault for fault in some if fault.target != SERVER]
+    names: list[str] = []
+    for target, kind, name, marker in LANES:
+        some = [fault for fault in faults if fault.kind == kind and target in ("", kind_of(fault.target))]
+        if not some and target == UP:
+            continue
+        place = len(names)
         names.append(f"{name} ({len(some):,})")
         colour = COLOURS[place % len(COLOURS)]
         times = [fault.at - begin for fault in some]
@@ -166,8 +167,8 @@ def lane_axes(axes: Axes, judged: Judged, begin: float) -> None:
         if kind == "stop":
             axes.hlines([place] * len(some), times, [fault.until - begin for fault in some], color=colour, linewidth=2)
     servers = sum(1 for fault in faults if fault.target == SERVER)
-    axes.set_yticks(range(len(LANES)), names)
-    axes.set_ylim(len(LANES) - 0.5, -0.5)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_title(
         f"faults; grey in all rows: the server was killed ({servers:,} times); dotted: faults end", fontsize=11
     )
