@@ -479,8 +479,8 @@ def _parser() -> argparse.ArgumentParser:
     talk.add_argument("--quiet", action="store_true", help="say only what went wrong")
     talk.add_argument("--verbose", action="store_true", help="say each job")
     running.add_argument(
-        "--log", type=_log_form, default=os.environ.get("MINIQUE_LOG", ""), metavar="text|json",
-        help="a line of text, or a JSON object per line; $MINIQUE_LOG or text",
+        "--log", type=_log_form, default=os.environ.get("MINIQUE_LOG", ""), metavar="FORM",
+        help="text, or json: an object per line; $MINIQUE_LOG or text",
     )  # fmt: skip
     importing = _Parser(add_help=False)
     importing.add_argument(
