@@ -112,6 +112,7 @@ def work(
             keeping.stop()
         processes.close()
     _say_goodbye(worker.leave)
+    _turn_deaf()
     events.emit("worker_stopped", worker=name)
 
 
@@ -150,6 +151,7 @@ def keep_time(client: Client, events: Events, name: str = "") -> None:
     events.emit("scheduler_started", worker=name, pid=os.getpid())
     run(scheduler, Wait(client.store, scheduler, wake_up), lambda: bool(asked), events, random.SystemRandom())
     _say_goodbye(scheduler.leave)
+    _turn_deaf()
     events.emit("scheduler_stopped", worker=name)
 
 
@@ -163,6 +165,7 @@ def supervise(
     events.emit("supervisor_started", pid=os.getpid(), workers=workers, scheduler=with_scheduler)
     wait = Wait(client.store, supervisor, wake_up)
     run(supervisor, wait, supervisor.is_finished, events, random.SystemRandom())
+    _turn_deaf()
     events.emit("supervisor_stopped", pid=os.getpid())
     return supervisor.state.exit_code
 
@@ -230,6 +233,12 @@ def _on_signals(meanings: Mapping[int, Callable[[], None]]) -> int:
         faulthandler.register(signal.SIGTTIN, sys.stderr, chain=True)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
     return read
+
+
+def _turn_deaf() -> None:
+    """All is done. The interpreter ends without handlers, and a signal that came now would spoil the exit code."""
+    for number in HANDLED:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _stopping(first: Callable[[], None], second: Callable[[], None]) -> dict[int, Callable[[], None]]:
