@@ -168,9 +168,11 @@ def _until(condition: Callable[[], bool], otherwise: str) -> None:
 # The verb.
 
 
-def add_to(subjects: Any, at_least_one: Callable[[str], int]) -> None:
+def add_to(subjects: Any, at_least_one: Callable[[str], float]) -> argparse.ArgumentParser:
     """Add `recovery` to the subjects of `bench`."""
-    one = subjects.add_parser("recovery", help="from kill -9 of a worker to its job done, under minique up")
+    one: argparse.ArgumentParser = subjects.add_parser(
+        "recovery", help="from kill -9 of a worker to its job done, under minique up"
+    )
     one.add_argument(
         "--kills", type=at_least_one, default=200, metavar="N", help="in each situation (default: %(default)s)"
     )
@@ -180,6 +182,7 @@ def add_to(subjects: Any, at_least_one: Callable[[str], int]) -> None:
     )
     one.add_argument("--output", type=Path, default=Path("results"), metavar="FOLDER", help="where the JSON goes")
     one.add_argument("--json", action="store_true", help="print the JSON instead of the table")
+    return one
 
 
 def verb(options: argparse.Namespace) -> int:
