@@ -167,7 +167,9 @@ def run(
         # Also SystemExit and KeyboardInterrupt: a job that calls exit() has not done its work.
         _tell_of_failure(job_class, running, error)
         retry_in_seconds = error.in_seconds if isinstance(error, Retry) else None
-        return Raised(type(error).__name__, _text_of(error), _traceback_of(error), True, retry_in_seconds)
+        # Of a job that asked to be tried again, nobody needs to know from which line.
+        trace = "" if isinstance(error, Retry) else _traceback_of(error)
+        return Raised(type(error).__name__, _text_of(error), trace, True, retry_in_seconds)
     finally:
         _current.reset(token)
     follow_ups = tuple(running.follow_ups)
