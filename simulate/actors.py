@@ -155,7 +155,7 @@ class World:
 
     def _arrive(self, job: int) -> None:
         hub = self.hub
-        self.ledger.enqueued[job] = hub.now
+        self.ledger.enqueue(job, hub.now)
         self._design.enqueue(job)
         following = job + 1
         if following < len(self._arrived):

@@ -5,6 +5,7 @@ The one place of this package that looks at the real clock (for the progress bar
 
 import argparse
 import contextlib
+import csv
 import os
 import signal
 import sys
@@ -14,20 +15,20 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from simulate import bench, experiments, traces
+from simulate import bench, cells, experiments, modes, recovery, replications, report, traces
 from simulate import designs as ladder
 from simulate.chaos import command, conductor
 from simulate.chaos.report import chaos_figure, judge
 from simulate.chaos.server import NoServer
-from simulate.experiments import Comparison, Outcome
+from simulate.experiments import Comparison
 from simulate.history import to_line
-from simulate.measures import Measures, Spread
-from simulate.plots import compare_figure, count, duration
+from simulate.plots import compare_figure, count, duration, theory_figure
 from simulate.workload import Load, generate
 
 FINE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -37,6 +38,7 @@ COLUMNS_WHEN_PIPED = 100
 
 DEFAULT_JOBS = 10_000
 DEFAULT_WORKERS = 8
+DEFAULT_REPLICATIONS = 5
 
 
 class UsageError(Exception):
@@ -62,7 +64,7 @@ def positive(convert: Callable[[str], float]) -> Callable[[str], float]:
 def parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
     """The command line, and the part of it that belongs to each verb."""
     top = argparse.ArgumentParser(prog="python -m simulate", description="The experiments.")
-    verbs = top.add_subparsers(dest="verb", required=True, metavar="compare|bench|chaos")
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="compare|theory|bench|chaos")
     compare = verbs.add_parser("compare", help="one load, several designs: who waits how long, and what a crash costs")
     load = compare.add_argument_group("the load")
     load.add_argument("--trace", metavar="FILE", help="replay a log: .swf, .csv or .jsonl, each also with .gz")
@@ -103,9 +105,42 @@ def parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser
         metavar="FOLDER",
         help="where the figure and the JSON go (default: %(default)s)",
     )
+    compare.add_argument(
+        "--replications",
+        type=positive(int),
+        metavar="N",
+        help="loads of each kind, with seeds of their own; intervals come from them "
+        f"(default: {DEFAULT_REPLICATIONS}; a trace is one)",
+    )
     compare.add_argument("--json", action="store_true", help="print the JSON instead of the tables")
+    theory = verbs.add_parser("theory", help="closed forms beside the simulator, kind by kind of queue")
+    theory.add_argument(
+        "--runs",
+        type=positive(int),
+        default=4,
+        metavar="N",
+        help="of each kind, with seeds of their own (default: %(default)s)",
+    )
+    theory.add_argument(
+        "--precision",
+        type=positive(float),
+        default=1.0,
+        metavar="P",
+        help="standard error of all runs of a kind, in per cent; half of it takes four times as long "
+        "(default: %(default)g)",
+    )
+    theory.add_argument("--seed", type=int, default=0, metavar="N", help="of everything that is drawn (default: 0)")
+    theory.add_argument(
+        "--output",
+        type=Path,
+        default=Path("results"),
+        metavar="FOLDER",
+        help="where figure, JSON and CSV go (default: %(default)s)",
+    )
+    theory.add_argument("--json", action="store_true", help="print the JSON instead of the table")
     measure = verbs.add_parser("bench", help="real processes on a real server: how late, how fast")
-    subjects = measure.add_subparsers(dest="subject", required=True, metavar="scheduler")
+    subjects = measure.add_subparsers(dest="subject", required=True, metavar="scheduler|modes|recovery")
+    recovering = recovery.add_to(subjects, positive(int))
     scheduler = subjects.add_parser("scheduler", help="lateness of delayed and recurring jobs, promotion rate, idling")
     scheduler.add_argument(
         "--rate", type=positive(float), default=1000.0, metavar="R", help="jobs due per second (default: %(default)g)"
@@ -142,6 +177,25 @@ def parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser
         help="where the JSON goes (default: %(default)s)",
     )
     scheduler.add_argument("--json", action="store_true", help="print the JSON instead of the tables")
+    ways = subjects.add_parser("modes", help="what each way to run a job costs: fork, recycled, spawn, in-line")
+    ways.add_argument(
+        "--jobs",
+        type=positive(int),
+        default=modes.DEFAULT_JOBS,
+        metavar="N",
+        help="of the fastest way, in each round; slower ones have fewer (default: %(default)s)",
+    )
+    ways.add_argument(
+        "--rounds", type=positive(int), default=modes.DEFAULT_ROUNDS, metavar="N", help="default: %(default)s"
+    )
+    ways.add_argument(
+        "--output",
+        type=Path,
+        default=Path("results"),
+        metavar="FOLDER",
+        help="where the JSON goes (default: %(default)s)",
+    )
+    ways.add_argument("--json", action="store_true", help="print the JSON instead of the tables")
     havoc = verbs.add_parser("chaos", help="real programs on a real server, killed at random: what is lost?")
     command.add_options(havoc, positive)
     havoc.add_argument(
@@ -151,7 +205,14 @@ def parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser
         metavar="FOLDER",
         help="where figure, JSON and history go (default: %(default)s)",
     )
-    return top, {"compare": compare, "bench": scheduler, "chaos": havoc}
+    return top, {
+        "compare": compare,
+        "theory": theory,
+        "scheduler": scheduler,
+        "modes": ways,
+        "recovery": recovering,
+        "chaos": havoc,
+    }
 
 
 def several(convert: Callable[[str], float]) -> Callable[[str], tuple[float, ...]]:
@@ -164,12 +225,20 @@ def main(arguments: Sequence[str] | None = None, clock: Callable[[], float] = ti
     """Runs one verb and returns the exit code: 0 fine, 1 failed, 2 usage, 130 interrupted."""
     top, verbs = parser()
     options, unknown = top.parse_known_args(arguments)
+    word = getattr(options, "subject", options.verb)
     if unknown:
-        allowed = sorted(flag for action in verbs[options.verb]._actions for flag in action.option_strings)
-        verbs[options.verb].error(f"unknown: {' '.join(unknown)}; allowed are {', '.join(allowed)}")
+        allowed = sorted(flag for action in verbs[word]._actions for flag in action.option_strings)
+        verbs[word].error(f"unknown: {' '.join(unknown)}; allowed are {', '.join(allowed)}")
     try:
-        doing = {"compare": compare, "bench": bench_scheduler, "chaos": chaos_run}
-        return doing[options.verb](options, clock)
+        doing = {
+            "compare": compare,
+            "theory": theory,
+            "scheduler": bench_scheduler,
+            "modes": bench_modes,
+            "recovery": bench_recovery,
+            "chaos": chaos_run,
+        }
+        return doing[word](options, clock)
     except (UsageError, traces.TraceError) as problem:
         print(f"simulate: {problem}", file=sys.stderr)
         return USAGE
@@ -194,35 +263,101 @@ def compare(options: argparse.Namespace, clock: Callable[[], float]) -> int:
         raise UsageError(f"--designs: {problem}") from None
     if not kinds:
         raise UsageError(f"--designs names none; known: {', '.join(ladder.KNOWN)}")
-    loads = chosen_loads(options)
+    sets = chosen_loads(options)
     folder = prepared(options.output)
     done: list[Comparison] = []
-    total = sum(load.jobs for load in loads) * experiments.runs(list(kinds))
+    times = experiments.runs(list(kinds))
+    total = sum(load.jobs for same in sets for _, load in same) * times
     with progress_bar(total, clock) as advance:
         before = 0
-        for load in loads:
+        for (seed, load), *others in sets:
             done.append(
                 experiments.compare(
                     load,
                     list(kinds),
                     options.workers,
-                    seed=options.seed,
+                    seed=seed,
+                    others=others,
                     progress=partial(_advance, advance, before),
                 )
             )
-            before += load.jobs * experiments.runs(list(kinds))
+            before += sum(one.jobs for _, one in ((seed, load), *others)) * times
     text = experiments.to_json(done)
-    figure, data = folder / "compare.png", folder / "compare.json"
+    figure, data, table = (folder / f"compare.{kind}" for kind in ("png", "json", "csv"))
+    save_figure(figure, compare_figure(done))
+    with whole_file(data) as path:
+        path.write_text(text, encoding="utf-8")
+    with whole_file(table) as path:
+        write_rows(path, replications.HEADER, [row for one in done for row in one.rows()])
+    if options.json:
+        print(text, end="")
+    else:
+        report.comparisons(console(), done, {"Figure": figure, "JSON": data, "CSV": table})
+    return FINE
+
+
+def theory(options: argparse.Namespace, clock: Callable[[], float]) -> int:
+    """The verb `theory`."""
+    if options.seed < 0:
+        raise UsageError(f"--seed must be 0 or more, not {options.seed}")
+    folder = prepared(options.output)
+    kinds = cells.catalogue()
+    with progress_bar(len(kinds), clock, "simulating", "kinds of queues") as advance:
+        found = cells.judge_all(kinds, options.runs, options.precision / 100, options.seed, advance)
+    text = experiments.as_json(found.to_dict())
+    figure, data, table = (folder / f"theory.{kind}" for kind in ("png", "json", "csv"))
+    save_figure(figure, theory_figure(found))
+    with whole_file(data) as path:
+        path.write_text(text, encoding="utf-8")
+    with whole_file(table) as path:
+        write_rows(path, cells.HEADER, found.rows())
+    if options.json:
+        print(text, end="")
+    else:
+        report.theory(console(), found, {"Figure": figure, "JSON": data, "CSV": table})
+    return FINE
+
+
+def console() -> Console:
+    """Standard output; legible in a narrow terminal and in a log file."""
+    found = Console(highlight=False)
+    return found if found.is_terminal else Console(highlight=False, width=COLUMNS_WHEN_PIPED)
+
+
+def save_figure(figure: Path, drawn: Figure) -> None:
+    """Writes a picture. No software version in the file: the same result is the same picture."""
     with whole_file(figure) as path:
-        # No software version in the file: the same result is the same picture.
-        compare_figure(done).savefig(path, format="png", metadata={"Software": None})
+        drawn.savefig(path, format="png", metadata={"Software": None})
+
+
+def write_rows(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Writes a table as CSV."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+
+
+def bench_modes(options: argparse.Namespace, clock: Callable[[], float]) -> int:
+    """The verb `bench modes`."""
+    folder = prepared(options.output)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with progress_bar(modes.work(options.jobs, options.rounds), clock, "measuring") as advance:
+            result = modes.modes(options.jobs, options.rounds, advance)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    text, data = result.to_json(), folder / "bench-modes.json"
     with whole_file(data) as path:
         path.write_text(text, encoding="utf-8")
     if options.json:
         print(text, end="")
     else:
-        report(done, figure, data)
+        modes.report(console(), result, data)
     return FINE
+
+
+def bench_recovery(options: argparse.Namespace, clock: Callable[[], float]) -> int:
+    """The verb `bench recovery`."""
+    return recovery.verb(options)
 
 
 def bench_scheduler(options: argparse.Namespace, clock: Callable[[], float]) -> int:
@@ -314,33 +449,37 @@ def report_bench(result: bench.Result, data: Path) -> None:
     console.print(f"JSON: {escape(str(data))}", soft_wrap=True)
 
 
-def chosen_loads(options: argparse.Namespace) -> list[Load]:
-    """The loads that the options ask for. Raises UsageError where they contradict each other."""
+def chosen_loads(options: argparse.Namespace) -> list[list[tuple[int, Load]]]:
+    """The loads that the options ask for, each kind as often as it is to be replayed, with its seeds.
+
+    Raises UsageError where they contradict each other.
+    """
     if options.trace is not None:
-        for name in ("load", "jobs", "rate"):
+        for name in ("load", "jobs", "rate", "replications"):
             if getattr(options, name) is not None:
                 raise UsageError(
                     f"--{name} is for generated loads and --trace brings its own; leave one of them out"
                     + (" (--limit takes the first N jobs)" if name == "jobs" else "")
+                    + (" (a trace is one load and cannot be drawn again)" if name == "replications" else "")
                 )
-        return [traces.read(options.trace, scale=options.scale or 1.0, limit=options.limit)]
+        return [[(options.seed, traces.read(options.trace, scale=options.scale or 1.0, limit=options.limit))]]
     for name in ("scale", "limit"):
         if getattr(options, name) is not None:
             raise UsageError(f"--{name} needs --trace FILE; for a generated load give --rate or --jobs")
     if options.seed < 0:
         raise UsageError(f"--seed must be 0 or more, not {options.seed}")
+    seeds = replications.seeds(options.seed, options.replications or DEFAULT_REPLICATIONS)
+    drawn = [[(seed, load) for load in generated_loads(options, seed)] for seed in seeds]
+    return [list(same) for same in zip(*drawn, strict=True)]
+
+
+def generated_loads(options: argparse.Namespace, seed: int) -> list[Load]:
+    """One load of each kind that the options ask for, from this seed."""
     jobs = options.jobs or DEFAULT_JOBS
     if options.load is None and options.rate is None:
-        return list(experiments.default_loads(jobs, options.workers, options.seed))
-    return [
-        generate(
-            options.load or "twin",
-            jobs,
-            options.seed,
-            rate=options.rate,
-            erlangs=experiments.FULL_SHARE * options.workers,
-        )
-    ]
+        return list(experiments.default_loads(jobs, options.workers, seed))
+    erlangs = experiments.FULL_SHARE * options.workers
+    return [generate(options.load or "twin", jobs, seed, rate=options.rate, erlangs=erlangs)]
 
 
 def prepared(folder: Path) -> Path:
@@ -390,117 +529,6 @@ def progress_bar(
     with Progress(*columns, console=console, get_time=clock, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=total)
         yield lambda done: bar.update(task, completed=done)
-
-
-def report(comparisons: Sequence[Comparison], figure: Path, data: Path) -> None:
-    """Tables and words on standard output."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=COLUMNS_WHEN_PIPED)
-    for comparison in comparisons:
-        load = comparison.load
-        console.print()
-        console.print(table(comparison))
-        console.print(
-            f"[bold]Load[/]: {escape(load.words)}. {load.jobs:,} jobs in {duration(load.span)}; mean work "
-            f"{duration(float(load.service.mean()))}; offered load {count(load.offered)} erlangs, that is, "
-            "as many processes as the work would keep busy."
-        )
-        for assumed in load.assumed:
-            console.print(f"[bold]Job sizes[/]: {assumed}.")
-        if comparison.outcomes and load.offered >= 1 and any(o.peace.processes == 1 for o in comparison.outcomes):
-            drowned = ", ".join(o.design for o in comparison.outcomes if o.peace.processes == 1)
-            console.print(f"[bold]Mind[/]: {drowned} runs one process by nature, which this load must drown.")
-    first = comparisons[0]
-    console.print()
-    for outcome in first.outcomes:
-        console.print(f"[bold]{outcome.design}[/] (rung {outcome.rung}): {outcome.shows}.")
-    console.print(
-        "[bold]ideal[/]: first come, first served by as many workers, at no cost; no queue that serves in "
-        "order can do better."
-    )
-    console.print(
-        "A percentile with fewer than ten jobs beyond it is not printed (-). Times are over the whole run, "
-        "filling and draining included."
-    )
-    if any(outcome.design == "minique" for outcome in first.outcomes):
-        console.print(
-            "[bold]Looks[/]: polling designs look each ten seconds. An idle worker of minique is woken by a "
-            "bell, and looks once a second all the same, in the trip that gives its sign of life."
-        )
-    console.print(
-        "[bold]Killed halfway[/]: the same load again; the first process to start a job after half of the "
-        "jobs have come is killed in the middle of it, and a supervisor starts a new one "
-        f"{duration(first.restart_after)} later."
-    )
-    console.print(f"[bold]Costs[/]: {first.costs.words()}.")
-    console.print()
-    console.print(f"Figure: {escape(str(figure))}", soft_wrap=True)
-    console.print(f"JSON:   {escape(str(data))}", soft_wrap=True)
-
-
-def table(comparison: Comparison) -> Table:
-    """Designs as columns, measures as rows."""
-    load = comparison.load
-    title = f"{escape(load.name)}: {load.jobs:,} jobs, {count(load.offered)} erlangs, seed {comparison.seed}"
-    whole = Table(title=title, title_justify="left", title_style="bold")
-    whole.add_column("")
-    for outcome in comparison.outcomes:
-        whole.add_column(f"{outcome.design}\n(rung {outcome.rung})", justify="right")
-    whole.add_column("ideal", justify="right", style="dim")
-
-    def row(name: str, cell: Callable[[Outcome], str], ideal: str = "", last: bool = False) -> None:
-        whole.add_row(name, *(cell(outcome) for outcome in comparison.outcomes), ideal, end_section=last)
-
-    row("processes", lambda o: f"{o.peace.processes:,}", f"{comparison.workers:,}", last=True)
-    for name in ("p50", "p95", "p99", "mean"):
-        row(
-            f"waiting time {name}",
-            lambda o, name=name: spread(o.peace.waiting, name),  # type: ignore[misc]
-            spread(comparison.ideal, name),
-            last=name == "mean",
-        )
-    for name in ("p50", "p95", "p99"):
-        row(
-            f"sojourn time {name}",
-            lambda o, name=name: spread(o.peace.sojourn, name),  # type: ignore[misc]
-            last=name == "p99",
-        )
-    row("throughput", lambda o: rate(o.peace.throughput))
-    row("drain time after the last arrival", lambda o: duration(o.peace.drain_time))
-    row("utilisation", lambda o: share(o.peace.utilisation))
-    row("largest backlog", lambda o: f"{o.peace.largest_backlog:,}")
-    row("looks at an empty table or queue", lambda o: f"{o.peace.empty_looks:,}")
-    row("jobs lost", lambda o: f"{o.peace.lost:,}")
-    row("jobs run twice", lambda o: f"{o.peace.finished_twice:,}", last=True)
-    row("killed halfway: jobs lost", lambda o: f"{o.killed.lost:,}")
-    row("  jobs started again", lambda o: f"{o.killed.started_again:,}")
-    row("  jobs run twice", lambda o: f"{o.killed.finished_twice:,}")
-    row("  recovery time", lambda o: recovery(o.killed))
-    return whole
-
-
-def spread(values: Spread, name: str) -> str:
-    """One number of a distribution of times."""
-    value: float | None = getattr(values, name)
-    return duration(value)
-
-
-def rate(value: float | None) -> str:
-    """Jobs per second."""
-    return "-" if value is None else f"{count(value)}/s"
-
-
-def share(value: float | None) -> str:
-    """A share as per cent."""
-    return "-" if value is None else f"{value:.1%}"
-
-
-def recovery(killed: Measures) -> str:
-    """From the kill to the job done, or why there is no such time."""
-    if not killed.killed:
-        return "nobody died"
-    return "never" if killed.recovery_time is None else duration(killed.recovery_time)
 
 
 def run() -> NoReturn:

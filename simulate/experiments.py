@@ -14,8 +14,10 @@ from simulate import designs as ladder
 from simulate import faults
 from simulate.actors import World
 from simulate.costs import Costs
-from simulate.measures import Measures, Numbers, Spread, backlog, measure, waiting_times
+from simulate.intervals import Estimate, Numbers
+from simulate.measures import Measures, Spread, backlog, measure, waiting_times
 from simulate.recursion import first_come_first_served
+from simulate.replications import Difference, Estimates, Run, differences, estimate, rows, spread
 from simulate.workload import Load, generate
 
 # The share of one process that the light load keeps busy, and of all workers that the full one does.
@@ -67,6 +69,16 @@ class Comparison:
     outcomes: tuple[Outcome, ...]
     ideal: Spread  # waiting time of first come, first served by the same number of workers, if nothing cost anything
     ideal_quantiles: Numbers
+    replications: int  # loads of this kind that were played; all but what follows is of the first of them
+    estimates: tuple[Estimates, ...]  # of each design, in the order of the outcomes
+    ideal_estimates: dict[str, Estimate]
+    differences: tuple[Difference, ...]  # between designs, on the same loads
+
+    def rows(self) -> list[list[str]]:
+        """One row for each number of all replications, for CSV."""
+        ideal = Estimates("ideal", self.ideal_estimates, None, None)
+        every = (*self.estimates, ideal)
+        return rows(self.load.name, self.workers, self.replications, every, self.differences)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -85,12 +97,20 @@ class Comparison:
             "ideal_waiting": asdict(self.ideal),
             "ideal_waiting_seconds_at_even_quantiles": self.ideal_quantiles.tolist(),
             "designs": [outcome.to_dict() for outcome in self.outcomes],
+            "replications": self.replications,
+            "estimates": [one.to_dict() for one in self.estimates],
+            "ideal_estimates": {name: one.to_dict() for name, one in self.ideal_estimates.items()},
+            "differences": [one.to_dict() for one in self.differences],
         }
 
 
 def to_json(comparisons: Sequence[Comparison]) -> str:
     """The whole result as text; equal inputs give equal bytes."""
-    whole = {"version": 1, "comparisons": [comparison.to_dict() for comparison in comparisons]}
+    return as_json({"version": 2, "comparisons": [comparison.to_dict() for comparison in comparisons]})
+
+
+def as_json(whole: dict[str, Any]) -> str:
+    """A result as text."""
     return json.dumps(rounded(whole), indent=1, allow_nan=False) + "\n"
 
 
@@ -112,52 +132,74 @@ def compare(
     *,
     costs: Costs | None = None,
     seed: int = 0,
+    others: Sequence[tuple[int, Load]] = (),
     progress: Progress | None = None,
 ) -> Comparison:
     """Replays one load against each design, in peace and with one process killed halfway.
 
-    Designs with one process by nature run one, all others `workers`. `progress` is called with the number of jobs done
-    so far over all runs; `runs` times the load's jobs make the whole. Raises ValueError for an unknown design or
-    without workers.
+    Designs with one process by nature run one, all others `workers`. `others` are further loads of the same kind, each
+    with its seed: with them every number gets an interval, and differences between designs are taken load by load.
+    `progress` is called with the number of jobs done so far over all runs; `runs` times the jobs of all loads make the
+    whole. Raises ValueError for an unknown design or without workers.
     """
     if workers < 1:
         raise ValueError(f"{workers} workers cannot do anything; there must be one at least")
     costs = costs or Costs()
-    plan = faults.one_kill_halfway(load)
     outcomes = []
+    of_designs: dict[str, list[Run]] = {}
+    ideal_waits: list[Numbers] = []
     finished = 0
 
     def tell(done: int) -> None:
         if progress is not None:
             progress(finished + done)
 
-    for name in designs:
-        kind = ladder.find(name)
-        peace, processes = play(kind, load, workers, costs, seed, faults.NOTHING, tell)
-        finished += load.jobs
-        killed, _ = play(kind, load, workers, costs, seed, plan, tell)
-        finished += load.jobs
-        times, jobs = thinned(*backlog(peace.ledger), busy_until=2 * load.span)
-        outcomes.append(
-            Outcome(
-                design=kind.name,
-                rung=kind.rung,
-                shows=kind.shows,
-                peace=measure(peace, processes),
-                killed=measure(killed, processes),
-                waiting_quantiles=quantiles(waiting_times(peace.ledger)),
-                backlog_times=times,
-                backlog_jobs=jobs,
-            )
-        )
-    ideal = first_come_first_served(load.arrived, load.service, workers) - load.arrived
+    for number, (own_seed, own_load) in enumerate([(seed, load), *others]):
+        plan = faults.one_kill_halfway(own_load)
+        ideal_waits.append(first_come_first_served(own_load.arrived, own_load.service, workers) - own_load.arrived)
+        for name in designs:
+            kind = ladder.find(name)
+            peace, processes = play(kind, own_load, workers, costs, own_seed, faults.NOTHING, tell)
+            finished += own_load.jobs
+            killed, _ = play(kind, own_load, workers, costs, own_seed, plan, tell)
+            finished += own_load.jobs
+            in_peace, with_kill = measure(peace, processes), measure(killed, processes)
+            arrived, starts, ends = (peace.ledger.column(column) for column in ("arrived", "first_start", "ended"))
+            run = Run(own_load, starts - arrived, ends - arrived, in_peace, with_kill)
+            of_designs.setdefault(kind.name, []).append(run)
+            if not number:
+                times, jobs = thinned(*backlog(peace.ledger), busy_until=2 * load.span)
+                outcomes.append(
+                    Outcome(
+                        design=kind.name,
+                        rung=kind.rung,
+                        shows=kind.shows,
+                        peace=in_peace,
+                        killed=with_kill,
+                        waiting_quantiles=quantiles(waiting_times(peace.ledger)),
+                        backlog_times=times,
+                        backlog_jobs=jobs,
+                    )
+                )
+    highest = max(outcomes, key=lambda outcome: outcome.rung)
     return Comparison(
-        load, workers, seed, costs, plan.restart_after, tuple(outcomes), Spread.of(ideal), quantiles(ideal)
+        load=load,
+        workers=workers,
+        seed=seed,
+        costs=costs,
+        restart_after=plan.restart_after,
+        outcomes=tuple(outcomes),
+        ideal=Spread.of(ideal_waits[0]),
+        ideal_quantiles=quantiles(ideal_waits[0]),
+        replications=len(ideal_waits),
+        estimates=tuple(estimate(name, of_designs[name]) for name in of_designs),
+        ideal_estimates=spread("waiting", ideal_waits),
+        differences=differences(of_designs, highest.design),
     )
 
 
 def runs(designs: Sequence[str]) -> int:
-    """How many times `compare` replays the load."""
+    """How many times `compare` replays each load."""
     return 2 * len(designs)
 
 

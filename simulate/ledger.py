@@ -32,12 +32,28 @@ class Ledger:
         self.unfinished = jobs  # jobs that have not finished once
         self.abandoned = 0  # attempts that ended with their process
         self.busy = 0.0  # seconds that processes spent on jobs, abandoned attempts included
+        self.wasted = 0.0  # of these, seconds in attempts that were abandoned
+        # Counted while the run goes on, and so a witness against the columns: jobs waiting to be started for the first
+        # time, and the area under their number over time.
+        self.waiting = 0
+        self.waiting_area = 0.0
+        self._counted_until = 0.0
         self.steps = 0  # grows with every start and end: when it stands still, nothing happens any more
+
+    def enqueue(self, job: int, now: float) -> None:
+        """The design has the job in its table or queue."""
+        self.enqueued[job] = now
+        self.waiting_area += self.waiting * (now - self._counted_until)
+        self._counted_until = now
+        self.waiting += 1
 
     def start(self, job: int, now: float) -> None:
         """An attempt at the job begins."""
         if not self.starts[job]:
             self.first_start[job] = now
+            self.waiting_area += self.waiting * (now - self._counted_until)
+            self._counted_until = now
+            self.waiting -= 1
         self.last_start[job] = now
         self.starts[job] += 1
         self.running += 1
@@ -57,6 +73,7 @@ class Ledger:
     def abandon(self, started: float, now: float) -> None:
         """The attempt that began at `started` ends here, undone: its process was killed."""
         self.busy += now - started
+        self.wasted += now - started
         self.abandoned += 1
         self.running -= 1
         self.steps += 1

@@ -1,22 +1,18 @@
 """What a run was worth, in numbers: the ledger summed up.
 
 All of it is over the whole run, from the first arrival until the last job was done, the filling and the draining of the
-queue included. Nothing here claims a steady state: near saturation there is none within any load of useful length.
+queue included. Nothing here claims a steady state: near saturation there is none within any load of useful length, and
+`simulate.replications` says where there is one. Before anything is said of a run, its books must balance.
 """
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from simulate.actors import World
+from simulate.intervals import JOBS_BEYOND, Numbers
 from simulate.ledger import Ledger
-
-Numbers = NDArray[np.float64]
-
-# A percentile needs this many jobs beyond it. With fewer it is the luck of single jobs, and we do not print it.
-JOBS_BEYOND = 10
 
 
 def percentile(values: Numbers, percent: float) -> float | None:
@@ -75,8 +71,10 @@ class Measures:
 
 
 def measure(world: World, processes: int) -> Measures:
-    """Sums up a world that has been run."""
+    """Sums up a world that has been run. Raises RuntimeError when its books do not balance."""
     ledger = world.ledger
+    if wrong := balance(ledger, world.load.service).complaints():
+        raise RuntimeError(f"the books of a run do not balance: {'; '.join(wrong)}")
     arrived, ended, last_end = ledger.column("arrived"), ledger.column("ended"), ledger.column("last_end")
     done = ~np.isnan(ended)
     over = float(np.nanmax(last_end)) if done.any() else None
@@ -131,37 +129,57 @@ def backlog(ledger: Ledger) -> tuple[Numbers, Numbers]:
 
 @dataclass(frozen=True)
 class Balance:
-    """Two laws that hold for any queue whatever its design; a simulator that breaks one is wrong.
+    """Three laws that hold for any queue whatever its design; a simulator that breaks one is wrong.
 
     Little's law (1961): jobs waiting on average = arrivals per second x mean waiting time. Both sides are taken from
-    the whole run; the left from the staircase of the backlog, the right from the jobs one by one. Flow: what came in
-    went out, is lost, or is still there.
+    the whole run; the left was counted while it went on, the right is from the jobs one by one. Flow: what came in
+    went out, is lost, or is still there. Utilisation: processes were busy for as long as the work in what they did.
     """
 
     waiting_on_average: float
     rate_times_waiting: float
     came: int
     went: int
+    busy: float
+    work: float
+
+    def complaints(self) -> list[str]:
+        """Which of them do not hold, to rounding, in words with both sides."""
+        found = []
+        if not np.isclose(self.waiting_on_average, self.rate_times_waiting, rtol=1e-6, atol=1e-9):
+            found.append(
+                f"{self.waiting_on_average:.9g} jobs wait on average, but rate times waiting time is "
+                f"{self.rate_times_waiting:.9g}"
+            )
+        if self.came != self.went:
+            found.append(f"{self.came} jobs came and {self.went} are accounted for")
+        # A busy time is a difference of two moments, late moments are coarse: that much rounding is left.
+        if not np.isclose(self.busy, self.work, rtol=1e-6, atol=1e-6):
+            found.append(f"processes were busy for {self.busy:.9g} s, with {self.work:.9g} s of work")
+        return found
 
     def holds(self) -> bool:
-        """Whether both do, to rounding."""
-        return self.came == self.went and bool(
-            np.isclose(self.waiting_on_average, self.rate_times_waiting, rtol=1e-9, atol=1e-9)
-        )
+        """Whether all do."""
+        return not self.complaints()
 
 
-def balance(ledger: Ledger) -> Balance:
-    """Both sides of Little's law and of the flow, for the jobs of a run that has ended."""
-    times, waiting = backlog(ledger)
-    span = float(times[-1] - times[0])
-    started = ~np.isnan(ledger.column("first_start"))
-    waited = (ledger.column("first_start") - ledger.column("enqueued"))[started]
+def balance(ledger: Ledger, service: Numbers | None = None) -> Balance:
+    """Both sides of each law, for the jobs of a run that has ended; `service` is the work in each job."""
+    enqueued, first_start = ledger.column("enqueued"), ledger.column("first_start")
+    known = np.concatenate((enqueued, first_start))
+    end, began = float(np.nanmax(known)), float(np.nanmin(known))
+    span = end - began
+    started = ~np.isnan(first_start)
+    waited = (first_start - enqueued)[started]
     # A job that never starts waits until the end of the record.
-    never = (times[-1] - ledger.column("enqueued"))[~started]
-    area = float(np.sum(waiting[:-1] * np.diff(times)))
+    never = (end - enqueued)[~started & ~np.isnan(enqueued)]
+    finishes = ledger.column("finishes")
+    done = ledger.busy if service is None else float(np.sum(finishes * service)) + ledger.wasted
     return Balance(
-        waiting_on_average=area / span if span else 0.0,
+        waiting_on_average=ledger.waiting_area / span if span else 0.0,
         rate_times_waiting=float(waited.sum() + never.sum()) / span if span else 0.0,
         came=ledger.jobs,
-        went=int(np.sum(ledger.column("finishes") > 0)) + ledger.lost,
+        went=int(np.sum(finishes > 0)) + ledger.lost,
+        busy=ledger.busy,
+        work=done,
     )

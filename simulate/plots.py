@@ -4,6 +4,7 @@ Colours are those of Okabe and Ito (2008), told apart with any kind of colour bl
 its own as well, for paper. Nothing here touches matplotlib's global state.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,8 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from simulate.cells import Judgement
 from simulate.experiments import Comparison, Outcome
-from simulate.measures import Numbers
+from simulate.intervals import Numbers
 
 COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)), (0, (3, 2)), "-")
@@ -42,6 +44,61 @@ def compare_figure(comparisons: Sequence[Comparison]) -> Figure:
         for handle, label in zip(*one.get_legend_handles_labels(), strict=True):
             names.setdefault(label, handle)
     figure.legend(list(names.values()), list(names), loc="outside upper center", ncols=len(names), frameon=False)
+    return figure
+
+
+def theory_figure(found: Judgement) -> Figure:
+    """Each kind of queue as a dot with its interval: how far the simulation is from theory, in per cent."""
+    figure = Figure(figsize=(PIXELS_WIDE / DOTS_PER_INCH, 5.2), dpi=DOTS_PER_INCH, layout="constrained")
+    axes = figure.subplots()
+    verdicts = found.verdicts
+    for inside, colour, marker, name in (
+        (True, COLOURS[1], "o", "the 95 % interval holds the theory"),
+        (False, COLOURS[0], "D", "it does not (one in twenty, by chance)"),
+    ):
+        places = [n for n, one in enumerate(verdicts) if one.together.holds(one.theory) == inside]
+        if not places:
+            continue
+        chosen = [verdicts[n] for n in places]
+        axes.errorbar(
+            places,
+            [100 * one.error for one in chosen],
+            yerr=[100 * one.together.half / one.theory for one in chosen],
+            fmt=marker,
+            color=colour,
+            markersize=4,
+            elinewidth=1.2,
+            label=name,
+        )
+    axes.axhline(0, color="black", linewidth=1, zorder=1)
+    largest = max(100 * (abs(one.error) + one.together.half / one.theory) for one in verdicts)
+    axes.set_ylim(-1.05 * largest, 1.3 * largest)
+    axes.set_xlim(-1, len(verdicts))
+    begin = 0
+    for band, (family, count_of) in enumerate(Counter(one.cell.family for one in verdicts).items()):
+        if band % 2:
+            axes.axvspan(begin - 0.5, begin + count_of - 0.5, color="#f2f2f2", zorder=0)
+        # Narrow bands have room for words only on end.
+        narrow = count_of < 7
+        axes.text(
+            begin + count_of / 2 - 0.5,
+            1.26 * largest,
+            family,
+            ha="center",
+            va="top",
+            fontsize=9,
+            rotation=90 if narrow else 0,
+        )
+        begin += count_of
+    axes.set_xticks([])
+    axes.set_xlabel("kinds of queues, in the order of the table")
+    axes.set_ylabel("simulated less theory (% of theory)")
+    axes.set_title(
+        f"{len(verdicts)} kinds; the 95 % intervals of {found.share_inside:.1%} of {found.runs:,} runs hold the theory",
+        fontsize=11,
+    )
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    tidy(axes)
     return figure
 
 
@@ -147,13 +204,26 @@ def count(number: float) -> str:
     return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 
-def duration(seconds: float | None) -> str:
-    """Seconds as a person writes them: 0.2 ms, 350 ms, 12.3 s, 34 min, 2.1 h; a dash for None."""
+UNITS = ((0.9995, 1e-3, "ms"), (120, 1, "s"), (3600, 60, "min"), (float("inf"), 3600, "h"))
+
+
+def duration(seconds: float | None, half: float | None = None) -> str:
+    """Seconds as a person writes them: 0.2 ms, 350 ms, 12.3 s, 34 min, 2.1 h; a dash for None.
+
+    With half an interval: 12.3 ± 0.4 s.
+    """
     if seconds is None:
         return "-"
-    if seconds == 0:
+    if seconds == 0 and not half:
         return "0 s"
-    for below, unit, name in ((0.9995, 1e-3, "ms"), (120, 1, "s"), (3600, 60, "min"), (float("inf"), 3600, "h")):
-        if abs(seconds) < below:
-            return f"{seconds / unit:.3g} {name}"
+    for below, unit, name in UNITS:
+        if max(abs(seconds), half or 0.0) < below:
+            return f"{with_half(seconds / unit, None if half is None else half / unit, '.3g')} {name}"
     raise ValueError(f"{seconds} is no length of time")
+
+
+def with_half(value: float, half: float | None, digits: str) -> str:
+    """A number, and if there is one half of its interval; one that only rounding made is none."""
+    if half is None:
+        return f"{value:{digits}}"
+    return f"{value:{digits}} ± {half if half > 1e-9 * abs(value) else 0:.2g}"

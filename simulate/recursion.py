@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Numbers = NDArray[np.float64]
+Classes = NDArray[np.int8]
 Several = Sequence[float] | Numbers
 
 NEVER = float("nan")
@@ -139,6 +140,8 @@ class Lanes:
     def __init__(self, lanes: int, servers: int = 1) -> None:
         self._lanes = np.arange(lanes)
         self._free = np.zeros((lanes, at_least_one(servers)))
+        self._look = np.zeros(lanes)  # of a gated server, the latest one
+        self._leaving: Numbers | None = None  # of a bounded queue, when each place becomes free
 
     def first_come_first_served(self, arrived: Numbers, service: Numbers) -> Numbers:
         """When each job starts; as the function of that name."""
@@ -179,9 +182,8 @@ class Lanes:
         return starts
 
     def gated(self, arrived: Numbers, service: Numbers, every: float) -> Numbers:
-        """As the function of that name, looking first at zero. Takes all jobs in one block."""
-        look = np.zeros(len(self._lanes))
-        done = look.copy()
+        """As the function of that name, looking first at zero."""
+        look, done = self._look, self._free[:, 0]
         starts = np.empty_like(arrived)
         for row, (arrival, work) in enumerate(zip(arrived, service, strict=True)):
             following = done + every
@@ -191,12 +193,15 @@ class Lanes:
             start = np.where(is_late, following, done)
             starts[row] = start
             done = start + work
+        self._look, self._free[:, 0] = look, done
         return starts
 
     def bounded(self, arrived: Numbers, service: Numbers, places: int) -> Numbers:
         """As the function of that name."""
         free, lanes = self._free, self._lanes
-        leaving = np.zeros((len(lanes), places))
+        if self._leaving is None:
+            self._leaving = np.zeros((len(lanes), places))
+        leaving = self._leaving
         starts = np.empty_like(arrived)
         for row, (arrival, work) in enumerate(zip(arrived, service, strict=True)):
             place = leaving.argmin(axis=1)
@@ -208,3 +213,29 @@ class Lanes:
             free[lanes, which] = np.where(is_taken, start + work, earliest)
             leaving[lanes, place] = np.where(is_taken, start + work, leaving[lanes, place])
         return starts
+
+    def by_priority(self, arrived: Sequence[Numbers], service: Sequence[Numbers], jobs: int) -> tuple[Numbers, Classes]:
+        """As the function of that name: the waits of the first `jobs` to start, in that order, and their classes.
+
+        Takes arrays for each class. One whose rows end sends nobody any more: give some to spare. One block.
+        """
+        free, lanes = self._free, self._lanes
+        never = np.full((1, len(lanes)), float("inf"))
+        times = np.concatenate([part for column in arrived for part in (column, never)])
+        works = np.concatenate([part for column in service for part in (column, never)])
+        ends = np.cumsum([len(column) + 1 for column in arrived])
+        next_of = np.repeat(np.concatenate(([0], ends[:-1]))[:, None], len(lanes), axis=1)
+        at = np.zeros(len(lanes))
+        waits = np.empty((jobs, len(lanes)))
+        classes = np.empty((jobs, len(lanes)), dtype=np.int8)
+        for row in range(jobs):
+            which = free.argmin(axis=1)
+            first = times[next_of, lanes]
+            at = np.maximum(np.maximum(at, free[lanes, which]), first.min(axis=0))
+            urgent = (first <= at).argmax(axis=0)
+            job = next_of[urgent, lanes]
+            waits[row] = at - times[job, lanes]
+            classes[row] = urgent
+            free[lanes, which] = at + works[job, lanes]
+            next_of[urgent, lanes] += 1
+        return waits, classes

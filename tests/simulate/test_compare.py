@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simulate import cli, experiments
+from simulate import cli, experiments, replications
+from simulate.intervals import Interval, Refusal
 from simulate.plots import compare_figure, duration
+from simulate.replications import seeds
 from simulate.workload import generate
 
 from .helpers import load_of, trace
@@ -46,13 +48,20 @@ def test_compare_prints_tables_and_names_the_files_it_wrote(tmp_path: Path) -> N
         "assumed, not measured on this machine",
         "Figure: results/compare.png",
         "JSON: results/compare.json",
+        "CSV: results/compare.csv",
+        "Compared with claiming, on the same loads",
+        "No long run of naive: 5.6 erlangs are more than 1 worker can do",
     ):
         assert expected in words
     assert max(map(len, ended.stdout.splitlines())) <= 100
     assert (tmp_path / "results" / "compare.png").read_bytes().startswith(b"\x89PNG")
     result = json.loads((tmp_path / "results" / "compare.json").read_text())
     assert [one["load"]["name"] for one in result["comparisons"]] == ["poisson", "twin"]
-    assert sorted(path.name for path in (tmp_path / "results").iterdir()) == ["compare.json", "compare.png"]
+    assert sorted(path.name for path in (tmp_path / "results").iterdir()) == [
+        "compare.csv",
+        "compare.json",
+        "compare.png",
+    ]
 
 
 def test_the_same_seed_gives_the_same_bytes_whatever_the_hash_seed(tmp_path: Path) -> None:
@@ -62,7 +71,9 @@ def test_the_same_seed_gives_the_same_bytes_whatever_the_hash_seed(tmp_path: Pat
     other = simulate(tmp_path, "compare", "--jobs", "300", "--workers", "3", "--seed", "6", "--json")
     assert one.returncode == two.returncode == other.returncode == 0
     assert one.stdout == two.stdout == (tmp_path / "one" / "compare.json").read_text()
-    assert (tmp_path / "one" / "compare.png").read_bytes() == (tmp_path / "two" / "compare.png").read_bytes()
+    for kind in ("png", "csv"):
+        same = [(tmp_path / folder / f"compare.{kind}").read_bytes() for folder in ("one", "two")]
+        assert same[0] == same[1]
     assert one.stdout != other.stdout
 
 
@@ -79,6 +90,8 @@ def test_the_same_seed_gives_the_same_bytes_whatever_the_hash_seed(tmp_path: Pat
         (["--seed", "-1"], "--seed must be 0 or more"),
         (["--scale", "10"], "--scale needs --trace"),
         (["--trace", "x.csv", "--jobs", "5"], "--jobs is for generated loads"),
+        (["--trace", "x.csv", "--replications", "5"], "a trace is one load and cannot be drawn again"),
+        (["--replications", "0"], "'0' is not a whole number above zero"),
         (["--trace", "absent.csv"], "absent.csv: cannot be read: No such file"),
         (["--trace", "bad.csv"], "bad.csv, line 3: expected 2 columns as in the header, found 1"),
         (["--output", "bad.csv"], "cannot write to the folder 'bad.csv'"),
@@ -209,6 +222,64 @@ def test_no_design_beats_the_ideal() -> None:
         assert outcome.peace.waiting.mean > comparison.ideal.mean
 
 
+def replicated(kind: str, jobs: int, workers: int, erlangs: float, count: int) -> experiments.Comparison:
+    (seed, load), *others = [(seed, generate(kind, jobs, seed, erlangs=erlangs)) for seed in seeds(3, count)]
+    return experiments.compare(load, DESIGNS, workers, seed=seed, others=others)
+
+
+def test_every_number_has_an_interval_and_differences_are_taken_load_by_load() -> None:
+    comparison = replicated("poisson", 1500, 1, 0.5, 8)
+    naive, claiming = comparison.estimates
+    [difference] = comparison.differences
+    assert (difference.design, difference.than) == ("naive", "claiming")
+    whole, other = naive.measures["waiting_mean"], claiming.measures["waiting_mean"]
+    more = difference.measures["waiting_mean"]
+    assert isinstance(whole, Interval)
+    assert isinstance(other, Interval)
+    assert isinstance(more, Interval)
+    assert more.value == pytest.approx(whole.value - other.value)
+    assert 0 < more.half < whole.half + other.half
+    # What one more sleep behind the gate costs, by the formula; the load's sizes are not exponential.
+    assert more.holds(10 * 0.5 / (1 - 0.5))
+    assert isinstance(naive.long_run, Interval)
+    assert naive.long_run.value == pytest.approx(whole.value, rel=0.2)
+    header, first, *_ = [replications.HEADER, *comparison.rows()]
+    assert dict(zip(header, first, strict=True)) == {
+        "load": "poisson",
+        "workers": "1",
+        "replications": "8",
+        "design": "naive",
+        "measure": "waiting_mean",
+        "value": f"{whole.value:.9g}",
+        "low": f"{whole.low:.9g}",
+        "high": f"{whole.high:.9g}",
+        "why_none": "",
+    }
+
+
+def test_where_there_is_no_number_there_are_words() -> None:
+    comparison = replicated("poisson", 300, 1, 2.0, 2)
+    naive, _ = comparison.estimates
+    assert isinstance(naive.long_run, Refusal)
+    assert "2 erlangs are more than 1 worker can do" in naive.long_run.why
+    assert isinstance(naive.measures["waiting_p99"], Refusal)
+    assert "300 jobs a run are too few for the 99th percentile: it takes 1,000" in naive.measures["waiting_p99"].why
+    assert any(row[4:6] == ["waiting_p99", ""] and row[8] for row in comparison.rows())
+
+
+def test_a_single_run_in_peace_has_a_long_run_by_its_batches() -> None:
+    comparison = replicated("poisson", 4000, 4, 1.0, 1)
+    _, claiming = comparison.estimates
+    assert isinstance(claiming.measures["waiting_mean"], Refusal)
+    assert isinstance(claiming.long_run, Interval)
+
+
+def test_replications_share_nothing_with_their_neighbours() -> None:
+    assert seeds(0, 4)[0] == 0
+    assert len({*seeds(0, 20), *seeds(1, 20)}) == 40
+    assert seeds(7, 3) == seeds(7, 5)[:3]
+
+
 def test_progress_counts_every_job_of_every_run() -> None:
     told: list[int] = []
     load = generate("poisson", 2000, 4, erlangs=0.5)
@@ -250,3 +321,9 @@ def test_the_thinned_backlog_keeps_its_area() -> None:
 )
 def test_times_are_written_for_people(seconds: float | None, words: str) -> None:
     assert duration(seconds) == words
+
+
+def test_times_with_their_intervals() -> None:
+    assert duration(12.34, 0.567) == "12.3 ± 0.57 s"
+    assert duration(0.5, 2.0) == "0.5 ± 2 s"
+    assert duration(0.0026, 1e-15) == "2.6 ± 0 ms"

@@ -99,14 +99,30 @@ def test_littles_law_and_the_balance_of_flow_hold(plan: Plan) -> None:
     load = generate("twin", 2000, 3, erlangs=3.5)
     world = World(load, workers=5, costs=FREE, plan=plan)
     world.run(Perfect(world))
-    sums = balance(world.ledger)
-    assert sums.holds()
+    sums = balance(world.ledger, load.service)
+    assert sums.complaints() == []
     assert sums.waiting_on_average > 0.1
+    assert (abs(sums.busy - load.service.sum()) > 0.1) == bool(plan.kills)
+
+
+def test_a_run_whose_books_do_not_balance_is_no_result() -> None:
+    load = generate("poisson", 200, 3, erlangs=1.5)
+    for spoil, complaint in (
+        (lambda ledger: setattr(ledger, "busy", ledger.busy + 1), "s of work"),
+        (lambda ledger: setattr(ledger, "unfinished", 3), "200 jobs came and 203 are accounted for"),
+        (lambda ledger: ledger.first_start.__setitem__(7, ledger.first_start[7] + 9), "but rate times waiting time is"),
+    ):
+        world = World(load, workers=2, costs=FREE)
+        world.run(Perfect(world))
+        measure(world, processes=2)
+        spoil(world.ledger)
+        with pytest.raises(RuntimeError, match=complaint):
+            measure(world, processes=2)
 
 
 def test_books_that_cannot_be_true_are_told() -> None:
     ledger = Ledger([0.0, 1.0])
-    ledger.enqueued[0] = 0.0
+    ledger.enqueue(0, 0.0)
     ledger.start(0, 5.0)
     ledger.finish(0, 5.0, 6.0)
     assert ledger.broken_rules() == []

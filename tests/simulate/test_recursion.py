@@ -123,12 +123,32 @@ def test_hundreds_of_runs_side_by_side_are_the_same_runs() -> None:
         np.testing.assert_allclose(many, one_by_one(first, servers), **EQUAL)
     many = side_by_side(lambda lanes, a, s: lanes.polled(a, s, 10.0))
     np.testing.assert_allclose(many, one_by_one(recursion.polled, [0.0], 10.0), **EQUAL)
-    many = recursion.Lanes(7).gated(arrived, service, 10.0)
+    many = side_by_side(lambda lanes, a, s: lanes.gated(a, s, 10.0))
     np.testing.assert_allclose(many, one_by_one(recursion.gated, 0.0, 10.0), **EQUAL)
     for servers, places in ((1, 1), (2, 2), (2, 6)):
-        many = recursion.Lanes(7, servers).bounded(arrived, service, places)
+        many = side_by_side(lambda lanes, a, s, places=places: lanes.bounded(a, s, places), servers)
         np.testing.assert_allclose(many, one_by_one(recursion.bounded, servers, places), **EQUAL)
         assert np.isnan(many).any()
+
+
+def test_priorities_side_by_side_are_the_same_too() -> None:
+    generator = np.random.default_rng(6)
+    rows, lanes, kept = (200, 150), 5, 250
+    gaps = [generator.exponential(1 / rate, (count, lanes)) for rate, count in zip((0.8, 0.7), rows, strict=True)]
+    arrived = [np.cumsum(gap, axis=0) for gap in gaps]
+    service = [generator.exponential(1.0, (count, lanes)) for count in rows]
+    for servers in (1, 3):
+        waits, classes = recursion.Lanes(lanes, servers).by_priority(arrived, service, kept)
+        for lane in range(lanes):
+            times = np.concatenate([column[:, lane] for column in arrived])
+            work = np.concatenate([column[:, lane] for column in service])
+            order = np.argsort(times)
+            of = np.repeat((0, 1), rows)[order]
+            starts = recursion.by_priority(times[order], work[order], of.tolist(), servers)
+            in_turn = np.argsort(starts, kind="stable")[:kept]
+            np.testing.assert_array_equal(classes[:, lane], of[in_turn])
+            np.testing.assert_allclose(waits[:, lane], (starts - times[order])[in_turn], **EQUAL)
+        assert (np.diff(classes, axis=0) != 0).any()
 
 
 def test_nobody_is_served_by_nobody() -> None:

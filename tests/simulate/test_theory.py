@@ -1,9 +1,6 @@
-"""Simulation held against closed forms and against a second engine. Both are ours; neither knows the other."""
+"""The real daemons held against closed forms, at their own costs of nothing. See test_cells.py for all other kinds."""
 
-import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from simulate import recursion, theory
 from simulate.actors import World
@@ -14,7 +11,7 @@ from simulate.designs.naive import Naive
 from simulate.measures import balance, waiting_times
 from simulate.workload import Load, poisson_arrivals, service_times, stream
 
-from .helpers import Perfect, load_of
+from .helpers import load_of
 
 
 def poisson_load(rate: float, jobs: int, kind: str, mean: float, seed: int) -> Load:
@@ -38,46 +35,19 @@ def simulated_wait(kind: type[Design], load: Load, workers: int = 1) -> float:
     return float(waiting_times(world.ledger).mean())
 
 
-@given(
-    st.lists(st.tuples(st.floats(0, 3), st.floats(0, 5)), min_size=1, max_size=60),
-    st.integers(1, 6),
-)
-@settings(max_examples=60)
-def test_both_engines_start_every_job_at_the_same_time(jobs: list[tuple[float, float]], servers: int) -> None:
-    load = load_of(np.cumsum([gap for gap, _ in jobs]), [work for _, work in jobs])
-    world = World(load, workers=servers, costs=FREE)
-    world.run(Perfect(world))
-    expected = recursion.first_come_first_served(load.arrived, load.service, servers)
-    assert np.allclose(world.ledger.column("first_start"), expected, rtol=0, atol=1e-9)
-
-
-@pytest.mark.parametrize(("servers", "utilisation"), [(1, 0.5), (1, 0.8), (4, 0.5), (4, 0.8), (50, 0.9)])
-def test_many_servers_wait_as_erlang_says(servers: int, utilisation: float) -> None:
-    rate = utilisation * servers
-    wait = simulated_wait(Perfect, poisson_load(rate, 60_000, "exponential", 1.0, seed=servers), servers)
-    assert wait == pytest.approx(theory.mmc_wait(rate, 1.0, servers), rel=0.12)
-
-
-@pytest.mark.parametrize(("kind", "squared_variation"), [("fixed", 0.0), ("exponential", 1.0), ("lognormal", 4.0)])
-def test_one_server_waits_as_pollaczek_and_khinchine_say(kind: str, squared_variation: float) -> None:
-    load = poisson_load(0.6, 100_000, kind, 1.0, seed=11)
-    assert moments(load) == pytest.approx((0.6, 1.0, squared_variation), rel=0.1, abs=1e-12)
-    assert simulated_wait(Perfect, load) == pytest.approx(theory.mg1_wait(*moments(load)), rel=0.05)
-
-
 @pytest.mark.parametrize(("kind", "squared_variation"), [("fixed", 0.0), ("exponential", 1.0), ("lognormal", 4.0)])
 @pytest.mark.parametrize("utilisation", [0.1, 0.5, 0.8])
 def test_the_real_naive_loop_waits_as_its_formula_says(kind: str, squared_variation: float, utilisation: float) -> None:
-    load = poisson_load(utilisation, 60_000, kind, 1.0, seed=12)
+    load = poisson_load(utilisation, 20_000, kind, 1.0, seed=12)
     assert moments(load) == pytest.approx((utilisation, 1.0, squared_variation), rel=0.1, abs=1e-12)
-    assert simulated_wait(Naive, load) == pytest.approx(theory.naive_wait(*moments(load), every=10.0), rel=0.05)
+    assert simulated_wait(Naive, load) == pytest.approx(theory.naive_wait(*moments(load), every=10.0), rel=0.08)
 
 
 @pytest.mark.parametrize("utilisation", [0.1, 0.5, 0.8])
 def test_one_claiming_daemon_alone_waits_as_its_formula_says(utilisation: float) -> None:
     """It looks again after each row, and so it pays half a sleep however busy it is. The naive loop pays more."""
-    load = poisson_load(utilisation, 60_000, "exponential", 1.0, seed=13)
-    assert simulated_wait(Claiming, load) == pytest.approx(theory.polled_wait(*moments(load), every=10.0), rel=0.05)
+    load = poisson_load(utilisation, 20_000, "exponential", 1.0, seed=13)
+    assert simulated_wait(Claiming, load) == pytest.approx(theory.polled_wait(*moments(load), every=10.0), rel=0.08)
 
 
 def test_known_values_of_the_formulas() -> None:

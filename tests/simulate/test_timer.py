@@ -10,7 +10,7 @@ from simulate.costs import FREE, Costs
 from simulate.designs.timer import InMemoryTimer
 from simulate.faults import Kill, Plan
 from simulate.measures import balance, measure
-from simulate.theory import first_come_first_served
+from simulate.recursion import first_come_first_served
 from simulate.workload import Load, generate
 
 from .helpers import load_of

@@ -1,0 +1,230 @@
+"""What the experiments say on a terminal: tables, and below them in words what the numbers mean and do not mean."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from simulate.cells import LANES, SLEEP, Judgement
+from simulate.experiments import Comparison, Outcome
+from simulate.intervals import Estimate, Interval, Refusal
+from simulate.plots import count, duration, with_half
+from simulate.replications import Difference, Estimates
+
+DIFFERENCES = {
+    "waiting_mean": "longer waiting, mean",
+    "waiting_p95": "longer waiting, p95",
+    "sojourn_mean": "longer sojourn, mean",
+    "recovery_time": "longer recovery",
+}
+
+
+def comparisons(console: Console, found: Sequence[Comparison], files: Mapping[str, Path]) -> None:
+    """Tables and words for `compare`."""
+    for comparison in found:
+        load = comparison.load
+        console.print()
+        console.print(comparison_table(comparison))
+        if comparison.replications > 1 and comparison.differences:
+            console.print(difference_table(comparison.differences))
+        console.print(
+            f"[bold]Load[/]: {escape(load.words)}. {load.jobs:,} jobs in {duration(load.span)}; mean work "
+            f"{duration(float(load.service.mean()))}; offered load {count(load.offered)} erlangs, that is, "
+            "as many processes as the work would keep busy."
+        )
+        for assumed in load.assumed:
+            console.print(f"[bold]Job sizes[/]: {assumed}.")
+        for one in comparison.estimates:
+            if isinstance(one.long_run, Refusal):
+                console.print(f"[bold]No long run of {one.design}[/]: {one.long_run.why}.")
+        settled = [one for one in comparison.estimates if one.warm_up_jobs is not None]
+        if settled:
+            cut = ", ".join(f"{one.design} {one.warm_up_jobs:,}" for one in settled)
+            console.print(f"[bold]Long run[/]: without the first jobs of each load, by MSER-5: {cut}.")
+        if comparison.outcomes and load.offered >= 1 and any(o.peace.processes == 1 for o in comparison.outcomes):
+            drowned = ", ".join(o.design for o in comparison.outcomes if o.peace.processes == 1)
+            console.print(f"[bold]Mind[/]: {drowned} runs one process by nature, which this load must drown.")
+    first = found[0]
+    console.print()
+    if first.replications > 1:
+        console.print(
+            f"[bold]Intervals[/]: {first.replications} loads of each kind, each with a seed of its own; ± is the 95 % "
+            "interval by Student's t. Numbers without one, the words on the load and the figure are of the first. "
+            "Differences are taken load by load, which removes what a load does to both."
+        )
+    for outcome in first.outcomes:
+        console.print(f"[bold]{outcome.design}[/] (rung {outcome.rung}): {outcome.shows}.")
+    console.print(
+        "[bold]ideal[/]: first come, first served by as many workers, at no cost; no queue that serves in "
+        "order can do better."
+    )
+    console.print(
+        "A percentile with fewer than ten jobs beyond it is not printed (-). Times are over the whole run, "
+        "filling and draining included, but for the long run."
+    )
+    if any(outcome.design == "minique" for outcome in first.outcomes):
+        console.print(
+            "[bold]Looks[/]: polling designs look each ten seconds. An idle worker of minique is woken by a "
+            "bell, and looks once a second all the same, in the trip that gives its sign of life."
+        )
+    console.print(
+        "[bold]Killed halfway[/]: the same load again; the first process to start a job after half of the "
+        "jobs have come is killed in the middle of it, and a supervisor starts a new one "
+        f"{duration(first.restart_after)} later."
+    )
+    console.print(f"[bold]Costs[/]: {first.costs.words()}.")
+    written(console, files)
+
+
+def written(console: Console, files: Mapping[str, Path]) -> None:
+    """Where the results are."""
+    console.print()
+    width = max(map(len, files)) + 1
+    for name, path in files.items():
+        console.print(f"{name + ':':{width}} {escape(str(path))}", soft_wrap=True)
+
+
+def theory(console: Console, found: Judgement, files: Mapping[str, Path]) -> None:
+    """The table of kinds and what it comes to, for `theory`."""
+    whole = Table(title=f"Theory and simulation, seed {found.seed}", title_justify="left", title_style="bold")
+    whole.add_column("kind of queue, at its utilisation")
+    for name in ("theory", "simulated", "error", "inside"):
+        whole.add_column(name, justify="right")
+    for place, one in enumerate(found.verdicts):
+        following = found.verdicts[place + 1 : place + 2]
+        half = with_half(one.together.value, one.together.half, ".4g")
+        whole.add_row(
+            one.cell.name,
+            f"{one.theory:.4g}",
+            half,
+            f"{one.error:+.2%}",
+            f"{'yes' if one.together.holds(one.theory) else 'no'}, {one.inside} of {len(one.runs)}",
+            end_section=bool(following) and following[0].cell.family != one.cell.family,
+        )
+    console.print()
+    console.print(whole)
+    worst = found.largest_error
+    console.print(
+        f"[bold]{found.share_inside:.1%}[/] of {found.runs:,} runs have a 95 % interval that holds the theory, and "
+        f"{found.far_outside or 'none'} a 99.99 % interval that does not; the largest error is {abs(worst.error):.2%} "
+        f"({worst.cell.name})."
+    )
+    console.print(
+        "Times are in mean service times. ± is the 95 % interval of all runs of a kind together, by Student's t over "
+        f"{LANES} independent lanes a run; 'inside' says whether it holds the theory, and of how many runs the own one "
+        f"does. One in twenty misses by chance. A daemon sleeps {SLEEP:g} mean service times."
+    )
+    written(console, files)
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """Designs as columns, measures as rows."""
+    load = comparison.load
+    title = f"{escape(load.name)}: {load.jobs:,} jobs, {count(load.offered)} erlangs, seed {comparison.seed}"
+    if comparison.replications > 1:
+        title += f", and {comparison.replications - 1} more such loads"
+    whole = Table(title=title, title_justify="left", title_style="bold")
+    whole.add_column("")
+    for outcome in comparison.outcomes:
+        whole.add_column(f"{outcome.design}\n(rung {outcome.rung})", justify="right")
+    whole.add_column("ideal", justify="right", style="dim")
+    both = list(zip(comparison.outcomes, comparison.estimates, strict=True))
+
+    def row(name: str, cell: Callable[[Outcome, Estimates], str], ideal: str = "", last: bool = False) -> None:
+        whole.add_row(name, *(cell(*one) for one in both), ideal, end_section=last)
+
+    def times(name: str, measure: str, last: bool = False) -> None:
+        ideal = comparison.ideal_estimates.get(measure)
+        row(
+            name,
+            lambda o, e: of_run(o, measure, duration) or plus_minus(e.measures[measure], duration),
+            "" if ideal is None else alone(comparison.ideal, measure) or plus_minus(ideal, duration),
+            last,
+        )
+
+    def of_run(outcome: Outcome, measure: str, words: Words) -> str:
+        """Of a single run there are numbers without an interval."""
+        if comparison.replications > 1:
+            return ""
+        spread, _, which = measure.partition("_")
+        return words(getattr(getattr(outcome.peace, spread), which))
+
+    def alone(spread: object, measure: str) -> str:
+        return "" if comparison.replications > 1 else duration(getattr(spread, measure.partition("_")[2]))
+
+    def whole_run(name: str, measure: str, words: Words) -> None:
+        row(
+            name,
+            lambda o, e: (
+                plus_minus(e.measures[measure], words)
+                if comparison.replications > 1
+                else words(getattr(o.peace, measure))
+            ),
+        )
+
+    row("processes", lambda o, e: f"{o.peace.processes:,}", f"{comparison.workers:,}", last=True)
+    for which in ("p50", "p95", "p99", "mean"):
+        times(f"waiting time {which}", f"waiting_{which}", last=which == "mean")
+    row("waiting time mean, long run", lambda o, e: plus_minus(e.long_run, duration), last=True)
+    for which in ("p50", "p95", "p99"):
+        times(f"sojourn time {which}", f"sojourn_{which}", last=which == "p99")
+    whole_run("throughput", "throughput", rate)
+    whole_run("drain time after the last arrival", "drain_time", duration)
+    whole_run("utilisation", "utilisation", share)
+    row("largest backlog", lambda o, e: f"{o.peace.largest_backlog:,}")
+    row("looks at an empty table or queue", lambda o, e: f"{o.peace.empty_looks:,}")
+    row("jobs lost", lambda o, e: f"{o.peace.lost:,}")
+    row("jobs run twice", lambda o, e: f"{o.peace.finished_twice:,}", last=True)
+    row("killed halfway: jobs lost", lambda o, e: f"{o.killed.lost:,}")
+    row("  jobs started again", lambda o, e: f"{o.killed.started_again:,}")
+    row("  jobs run twice", lambda o, e: f"{o.killed.finished_twice:,}")
+    row("  recovery time", lambda o, e: recovery(o, e, comparison.replications))
+    return whole
+
+
+def difference_table(differences: Sequence[Difference]) -> Table:
+    """How much more each design takes than the one that all are held against, load by load."""
+    than = differences[0].than
+    whole = Table(title=f"Compared with {than}, on the same loads", title_justify="left", title_style="bold")
+    whole.add_column("")
+    for one in differences:
+        whole.add_column(one.design, justify="right")
+    for measure, name in DIFFERENCES.items():
+        whole.add_row(name, *(plus_minus(one.measures[measure], duration, signed=True) for one in differences))
+    return whole
+
+
+class Words(Protocol):
+    """How a number is written, with half its interval if there is one; a dash for None."""
+
+    def __call__(self, value: float | None, half: float | None = None, /) -> str: ...
+
+
+def plus_minus(estimate: Estimate | None, words: Words, signed: bool = False) -> str:
+    """A number and half its interval; a dash where it is refused."""
+    if not isinstance(estimate, Interval):
+        return "-"
+    return ("+" if signed and estimate.value > 0 else "") + words(estimate.value, estimate.half)
+
+
+def rate(value: float | None, half: float | None = None) -> str:
+    """Jobs per second."""
+    return "-" if value is None else f"{with_half(value, half, '.3g')}/s"
+
+
+def share(value: float | None, half: float | None = None) -> str:
+    """A share as per cent."""
+    return "-" if value is None else f"{with_half(100 * value, None if half is None else 100 * half, '.1f')}%"
+
+
+def recovery(outcome: Outcome, estimates: Estimates, replications: int) -> str:
+    """From the kill to the job done, or why there is no such time."""
+    killed, over_all = outcome.killed, estimates.measures["recovery_time"]
+    if not killed.killed:
+        return "nobody died"
+    if replications > 1 and isinstance(over_all, Interval):
+        return plus_minus(over_all, duration)
+    return "never" if killed.recovery_time is None else duration(killed.recovery_time)
