@@ -186,7 +186,7 @@ class Bench:
         try:
             for _ in range(number):
                 started.append(subprocess.Popen([sys.executable, *words], env=environment, cwd=REPOSITORY))
-            _until(lambda: len(mq.overview().workers) >= listed, "a scheduler did not start")
+            wait_until(lambda: len(mq.overview().workers) >= listed, "a scheduler did not start")
             yield
             if any(one.poll() is not None for one in started):
                 raise BenchError("a scheduler ended before its time; what it wrote to stderr says why")
@@ -365,7 +365,7 @@ def _info(mq: Client, section: str) -> dict[str, str]:
     return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
 
 
-def _until(condition: Callable[[], bool], otherwise: str) -> None:
+def wait_until(condition: Callable[[], bool], otherwise: str) -> None:
     gives_up = _clock.elapsed() + PATIENCE_SECONDS
     while not condition():
         if _clock.elapsed() > gives_up:

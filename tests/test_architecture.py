@@ -248,7 +248,14 @@ ALONE = {
     ("simulate", ASKS_THE_TIME): {"cli"},  # for its progress bar
     ("simulate", WAITS): {"chaos.proxy"},  # for whichever of its connections has something to say
     # Which measure real processes, and kill them.
-    ("simulate", FORKS_WAITS_AND_KILLS): {"bench", "chaos.conductor", "chaos.jobs", "chaos.server"},
+    ("simulate", FORKS_WAITS_AND_KILLS): {
+        "bench",
+        "recovery",
+        "modes",
+        "chaos.conductor",
+        "chaos.jobs",
+        "chaos.server",
+    },
     ("simulate", DRAWS_AT_RANDOM): set(),
     ("simulate", SEEDS_BY_CHANCE): set(),
     ("simulate", TALKS_TO_A_SERVER): {"chaos.proxy", "chaos.server"},
