@@ -657,7 +657,7 @@ class TestEnqueue:
         assert "no job class is called 'send_goodbye'; known here: Hold, Note," in result.errors
 
 
-READING = (["info"], ["queues"], ["delayed"], ["failed", "list"], ["failed", "show", "x"], ["job", "x"])
+READING = (["info"], ["doctor"], ["queues"], ["delayed"], ["failed", "list"], ["failed", "show", "x"], ["job", "x"])
 
 
 class TestMistakes:
