@@ -34,7 +34,7 @@ from minique.wire import Server
 from simulate.chaos import notes
 from simulate.chaos.jobs import Tick
 from simulate.chaos.notes import elapsed, now
-from simulate.chaos.server import ChaosServer, Marks, NoServer, check_marks, find_server
+from simulate.chaos.server import ChaosServer, NoServer, find_server
 from simulate.history import EVERYTHING, SERVER, Answered, Event, Fault, Found, Planned, Promises, Sent
 
 NAMESPACE = "chaos"
@@ -289,10 +289,7 @@ class Conductor:
         self._proxy = self._start_proxy()
         self._client: Client = connect(self._url("watch"), NAMESPACE)
         self._direct = Server(self._url("watch"))
-        self._marks = Marks(self._direct)
         self._await_server()
-        if settings.power_cuts:
-            check_marks(self._direct)
         asked_at = now()
         self._client.schedules.add(ENTRY, Tick, every=1.0, catch_up="all")
         recurring_since = (asked_at, now())
@@ -343,7 +340,7 @@ class Conductor:
             self._look_after(program)
         self._wake_sleepers()
         if self._settings.power_cuts and self._server_up_since is not None:
-            self._marks.turn()
+            self._server.look(elapsed())
         samples = self.outcome.samples
         if self._server_up_since is not None and (not samples or now() - samples[-1].at >= SAMPLE_SECONDS):
             self._sample()
@@ -584,11 +581,9 @@ class Conductor:
     def _kill_server(self, act: Act) -> None:
         self._server_killed_at = now()
         if self._settings.power_cuts and act.place < 0.7:
-            self._marks.turn()
-            self.outcome.bytes_cut += self._server.cut_power(self._rng_of(act), self._marks.confirmed)
+            self.outcome.bytes_cut += self._server.cut_power(elapsed(), self._rng_of(act))
         else:
             self._server.kill()
-        self._marks.forget()
         self.outcome.kills["server"] += 1
         self._server_up_since = None
         self._server_start_at = elapsed() + act.seconds

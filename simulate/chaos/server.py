@@ -1,11 +1,13 @@
 """The server of a chaos run: its append-only file, its death, and what a power cut would take.
 
 Two ways to die. *SIGKILL* ends the server's process and nothing else: what it has written is in the hands of the system
-and outlives it. A *power cut* takes with it what was written and not yet synced. It is played so: before the kill,
-this program writes marks and asks the server by WAITAOF when a mark has been synced; after the kill the file is
-shortened, at most to the end of the latest mark that was confirmed. So nothing is taken that was confirmed as synced
-more than some milliseconds before. What is not played: a disk that says "synced" and has not, blocks that reach it in
-another order, a file system that needs repair.
+and outlives it. A *power cut* takes with it what was written and not yet synced. With `everysec` the latest sync began
+at some time within the last second. So this program notes how long the file was when, and after the kill shortens it to
+its length at a time within the last second, by chance, or to some place between there and its end.
+
+That is a cut which the setting allows, not the one that would have been. When the server really synced cannot be seen
+from outside without changing it: asked by WAITAOF, it syncs at once instead of each second. Nor is a slow disk played,
+under which the setting allows two seconds; one that says "synced" and has not; blocks that reach it in another order.
 """
 
 from __future__ import annotations
@@ -16,13 +18,10 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
-from typing import Any
-
-from minique.errors import ServerError
-from minique.wire import Server
 
 SOCKET = "server.sock"
-MARK = "chaos:mark"
+UNSYNCED_SECONDS = 1.0
+"""With `everysec`, the latest sync began at most so long ago, if the disk is quick."""
 
 
 class NoServer(Exception):
@@ -60,38 +59,44 @@ class ChaosServer:
             # One file for the whole run, so that what a cut takes is at its end.
             "--auto-aof-rewrite-percentage", "0",
         ]  # fmt: skip
-        self._confirmed: tuple[Path, int] | None = None
+        self._lengths: list[tuple[float, int]] = []
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         # The socket of the one that was killed is still there, and would be taken for it.
         (self._folder / SOCKET).unlink(missing_ok=True)
-        file = self._file()
-        # What a server finds when it starts has survived; it cannot be lost any more by what is played here.
-        self._confirmed = (file, file.stat().st_size) if file else None
+        self._lengths = []
         self.process = self._start_program(self._words)
+
+    def look(self, at: float) -> None:
+        """Note how long the file is; to be called often."""
+        file = self._file()
+        if file is not None:
+            self._lengths.append((at, file.stat().st_size))
+            # One that is older than the stretch is enough.
+            while len(self._lengths) > 1 and self._lengths[1][0] < at - UNSYNCED_SECONDS:
+                self._lengths.pop(0)
 
     def kill(self) -> None:
         if self.process is not None:
             self.process.kill()
             self.process.wait()
 
-    def cut_power(self, rng: Random, mark: str) -> int:
-        """Kill it, and take what was not synced, or some of it; returns how many bytes were lost."""
+    def cut_power(self, at: float, rng: Random) -> int:
+        """Kill it, and take what it wrote in the last moments; returns how many bytes were lost."""
         self.kill()
         file = self._file()
-        if file is None:
+        if file is None or not self._lengths:
             return 0
-        data = file.read_bytes()
-        kept = self._confirmed[1] if self._confirmed and self._confirmed[0] == file else 0
-        if mark:
-            place = data.rfind(f"\r\n{mark}\r\n".encode())
-            kept = max(kept, place + len(mark) + 4 if place >= 0 else 0)
-        kept = min(kept, len(data))
-        # All of it, or a torn end somewhere in the middle of a command.
-        end = kept if rng.random() < 0.5 else rng.randint(kept, len(data))
+        synced_at = at - rng.uniform(0.0, UNSYNCED_SECONDS)
+        # What it found when it started has survived already.
+        synced = max([self._lengths[0][1], *(length for seen, length in self._lengths if seen <= synced_at)])
+        length = file.stat().st_size
+        synced = min(synced, length)
+        # All that was not synced, or a torn end somewhere in the middle of a command.
+        end = synced if rng.random() < 0.5 else rng.randint(synced, length)
         os.truncate(file, end)
-        return len(data) - end
+        return length - end
 
     def _file(self) -> Path | None:
         """The file to which it appends now."""
@@ -100,49 +105,3 @@ class ChaosServer:
             return files[-1]
         old = self._folder / "appendonly.aof"
         return old if old.exists() else None
-
-
-class Marks:
-    """Writes marks, and hears which of them are synced; never waits."""
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        self._connection: Any = None
-        self._number = 0
-        self._asked = ""
-        self.confirmed = ""
-
-    def turn(self) -> None:
-        """One bounded step, to be taken often."""
-        try:
-            if self._connection is None:
-                self._connection = self._server.take()
-            if not self._asked:
-                self._number += 1
-                self._asked = f"mark-{self._number:08d}-of-chaos"
-                both = [("SET", MARK, self._asked), ("WAITAOF", 1, 0, 0)]
-                self._connection.send_packed_command(self._connection.pack_commands(both))
-            elif self._connection.can_read(timeout=0):
-                self._connection.read_response()
-                synced = self._connection.read_response()
-                if synced[0] >= 1:
-                    self.confirmed = self._asked
-                self._asked = ""
-        except Exception:
-            # Whatever the client library calls it: the server died, and what was asked will not be answered.
-            self.forget()
-
-    def forget(self) -> None:
-        if self._connection is not None:
-            self._connection.disconnect()
-        self._connection, self._asked = None, ""
-
-
-def check_marks(server: Server) -> None:
-    """Raises NoServer for a server too old to say what it has synced."""
-    try:
-        server.call_one("WAITAOF", 0, 0, 1)
-    except ServerError as error:
-        raise NoServer(
-            f"--power-cuts: this server cannot say what it has synced ({error}): use Valkey, or Redis 7.2 or later"
-        ) from None
