@@ -27,6 +27,7 @@ import tempfile
 import traceback
 import types
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, NamedTuple, NoReturn, Union, get_args, get_origin, get_type_hints
 
 from minique.call import Call, Unreadable
@@ -318,11 +319,17 @@ def read_as(kind: Any, value: Any) -> Any:
         if origin is tuple and len(inner) == len(value):
             return tuple(read_as(one, part) for one, part in zip(inner, value, strict=True))
         if isinstance(kind, type) and issubclass(kind, tuple) and hasattr(kind, "_fields"):
-            hints = [get_type_hints(kind)[name] for name in kind._fields]
+            hints = _types_of_fields(kind)
             least = len(hints) - len(kind._field_defaults)  # type: ignore[attr-defined]
             if least <= len(value) <= len(hints):
                 return kind(*(read_as(hint, part) for hint, part in zip(hints, value, strict=False)))
     raise Rubbish
+
+
+@cache
+def _types_of_fields(kind: Any) -> list[Any]:
+    found = get_type_hints(kind)  # which costs more than all the rest of reading an outcome
+    return [found[name] for name in kind._fields]
 
 
 if __name__ == "__main__":

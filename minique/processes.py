@@ -596,9 +596,13 @@ def own_memory_events(cgroup: Path = Path("/proc/self/cgroup"), root: Path = Pat
 
 
 def kills_for_memory(path: Path) -> int | None:
-    """The count in such a file; None when it cannot be read."""
+    """The count in such a file; None when it cannot be read. Asked before each job, hence without a file object."""
     try:
-        counts = dict(line.split() for line in path.read_text().splitlines())
-        return int(counts["oom_kill"])
-    except (OSError, ValueError, KeyError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            words = os.read(descriptor, 4096).split()
+        finally:
+            os.close(descriptor)
+        return int(words[words.index(b"oom_kill") + 1])
+    except (OSError, ValueError, IndexError):
         return None
