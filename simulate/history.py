@@ -452,7 +452,11 @@ class _Judge:
             if self._forgetting(end) is None and self._forgetting(acknowledged) is None:
                 self._judge("unexpected", story, "it ran, and the server knows nothing of it")
         elif story.planned:
-            self._judge("lost", story, "its slot was never fired, or its job is gone")
+            # Nobody notes when a slot is fired: at any time until it would be late.
+            begin = story.planned[0].at
+            forgetting = self._faults_of(SERVER, begin, begin + self._promises.late_bound)
+            fault = next((fault for fault in forgetting if fault.forgets), None)
+            self._judge("lost", story, "its slot was never fired, or its job is gone", fault)
         elif acknowledged is not None:
             fault = self._forgetting(acknowledged)
             self._judge("lost", story, "acknowledged, never run to its end, and gone", fault)

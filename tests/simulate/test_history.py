@@ -96,6 +96,13 @@ class TestLost:
     def test_a_slot_that_was_never_fired(self) -> None:
         assert verdicts([Planned(5, "a"), Found(9, "a", "gone")]) == [("lost", "a", False)]
 
+    def test_a_server_may_forget_that_it_was_fired(self) -> None:
+        slot: list[Event] = [Planned(5, "a"), Found(99, "a", "gone")]
+        assert verdicts([*slot, kill(6, SERVER, forgets=True)]) == [("lost", "a", True)]
+        assert verdicts([*slot, kill(6, SERVER)]) == [("lost", "a", False)]
+        assert verdicts([*slot, kill(4, SERVER, forgets=True)]) == [("lost", "a", False)]
+        assert verdicts([*slot, kill(70, SERVER, forgets=True)]) == [("lost", "a", False)]
+
     def test_a_server_that_keeps_what_it_acknowledged_excuses_nothing(self) -> None:
         story = [*enqueued("a", 1), kill(1.5, SERVER, 0.5), Found(9, "a", "gone")]
         assert verdicts(story) == [("lost", "a", False)]
