@@ -148,7 +148,12 @@ def _up(options: argparse.Namespace) -> int:
 
 
 def _heir(options: argparse.Namespace) -> int:
-    programs.give_back(_client(options), _events(options), options.dead)
+    events = _events(options)
+    try:
+        programs.give_back(_client(options), events, options.dead)
+    except ServerError as error:
+        events.emit("unreachable", error=error)
+        return UNREACHABLE
     return FINE
 
 

@@ -20,6 +20,11 @@ _LEVELS = {
     "unreachable": logging.ERROR,
     "reaped": logging.WARNING,
     "retry": logging.WARNING,
+    "worker_died": logging.WARNING,
+    "scheduler_died": logging.WARNING,
+    "cannot_start": logging.ERROR,
+    "not_given_back": logging.WARNING,
+    "signal_refused": logging.WARNING,
     "claimed": logging.DEBUG,
     "completed": logging.DEBUG,
 }

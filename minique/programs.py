@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import gc
 import math
 import os
 import random
@@ -162,6 +163,8 @@ def supervise(
     client.close()  # a connection must not be shared with those who are forked from here
     supervisor = Supervisor(Tree(), makers, SystemClock(), events, workers, with_scheduler, shutdown_timeout_seconds)
     wake_up = _on_signals({number: partial(supervisor.ask, number) for number in HANDLED})
+    gc.collect()
+    gc.freeze()  # what was imported stays shared with those who are forked: no collection writes into it
     events.emit("supervisor_started", pid=os.getpid(), workers=workers, scheduler=with_scheduler)
     wait = Wait(client.store, supervisor, wake_up)
     run(supervisor, wait, supervisor.is_finished, events, random.SystemRandom())

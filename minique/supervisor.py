@@ -72,6 +72,7 @@ class Grave(NamedTuple):
     pid: int
     why: str
     """How it died; empty: it ended by itself and said goodbye, so that there are no leases to give back."""
+    died_at: float
     is_clear: bool = False
 
 
@@ -206,16 +207,15 @@ class Supervisor:
             return
         slot = state.slots[place]
         lived = now - slot.started_at
-        young = 1 if lived >= STEADY_SECONDS else slot.young + 1
-        pause = 0.0 if young == 1 else min(FIRST_PAUSE_SECONDS * 2.0 ** (young - 2), LONGEST_PAUSE_SECONDS)
         slots = list(state.slots)
-        slots[place] = slot._replace(pid=0, start_at=now + pause, young=young)
+        slots[place] = _again(slot, now, lived)
         why = death.how if death.signal or death.exit_code else ""
-        self.state = state._replace(slots=tuple(slots), graves=(*state.graves, Grave(slot.name, death.pid, why)))
+        grave = Grave(slot.name, death.pid, why, now)
+        self.state = state._replace(slots=tuple(slots), graves=(*state.graves, grave))
         gives_up = death.exit_code == USAGE and not state.is_stopping
         fields = {"worker": slot.name, "pid": death.pid, "how": death.how, "lived_seconds": round(lived, 3)}
         if not (gives_up or state.is_stopping):
-            fields["restart_in_seconds"] = pause
+            fields["restart_in_seconds"] = round(slots[place].start_at - now, 3)
         self._events.emit(f"{slot.role}_died" if why else f"{slot.role}_ended", **fields)
         if gives_up:
             # It would be told the same again.
@@ -245,7 +245,10 @@ class Supervisor:
         state = self.state
         dead = [(grave.name, grave.why) for grave in state.graves if grave.is_clear]
         if dead and not state.heir and now >= state.heir_at:
-            heir = self._tree.start(self._makers.heir(dead))
+            heir = self._fork(self._makers.heir(dead))
+            if not heir:
+                self._pause_heirs(now)
+                return
             self.state = state._replace(heir=heir, bequeathed=tuple(name for name, _ in dead))
 
     def _hear_of_heir(self, death: Death, now: float) -> None:
@@ -255,9 +258,20 @@ class Supervisor:
             graves = tuple(grave for grave in state.graves if grave.name not in state.bequeathed)
             self.state = state._replace(heir=0, bequeathed=(), graves=graves, heir_at=now, heir_pause=0.0)
             return
+        self._pause_heirs(now)
+
+    def _pause_heirs(self, now: float) -> None:
         first, longest = HEIR_PAUSE_SECONDS
-        pause = min(max(2 * state.heir_pause, first), longest)
-        self.state = state._replace(heir=0, bequeathed=(), heir_at=now + pause, heir_pause=pause)
+        pause = min(max(2 * self.state.heir_pause, first), longest)
+        self.state = self.state._replace(heir=0, bequeathed=(), heir_at=now + pause, heir_pause=pause)
+
+    def _fork(self, program: Program) -> int:
+        """The id of a new process; 0 when the system has no room for one now, which must not end the others."""
+        try:
+            return self._tree.start(program)
+        except OSError as error:
+            self._events.emit("cannot_start", error=error)
+            return 0
 
     def _start(self, now: float) -> None:
         for place, slot in enumerate(self.state.slots):
@@ -265,11 +279,11 @@ class Supervisor:
                 continue
             name = self._makers.name(slot.number)
             make = self._makers.worker if slot.role == "worker" else self._makers.scheduler
-            pid = self._tree.start(make(name))
+            pid = self._fork(make(name))
             slots = list(self.state.slots)
-            slots[place] = slot._replace(name=name, pid=pid, started_at=now)
+            slots[place] = slot._replace(name=name, pid=pid, started_at=now) if pid else _again(slot, now, 0.0)
             self.state = self.state._replace(slots=tuple(slots))
-            if self.state.is_paused and slot.role == "worker":
+            if pid and self.state.is_paused and slot.role == "worker":
                 self._tree.signal(pid, signal.SIGUSR2)  # it waits until the worker has a handler for it
 
     def _show(self) -> None:
@@ -283,13 +297,25 @@ class Supervisor:
         state = self.state
         if self._asked or self.is_finished():
             return 0.0
-        if now >= state.kill_at or any(not grave.is_clear for grave in state.graves):
+        if now >= state.kill_at:
             return CLEAR_AGAIN_SECONDS
         moments = [now + LONGEST_REST_SECONDS, state.kill_at]
         if not state.is_stopping:
             moments += [slot.start_at for slot in state.slots if not slot.pid]
-        if state.graves and not state.heir:
+        if not state.heir and any(grave.is_clear for grave in state.graves):
             moments.append(state.heir_at)
+        # Seldom more than once. What cannot be killed, for it hangs in the system, is looked at ever less often.
+        moments += [
+            now + max(CLEAR_AGAIN_SECONDS, (now - grave.died_at) / 10) for grave in state.graves if not grave.is_clear
+        ]
         if state.to_show:
             moments.append(now + SHOW_EACH_SECONDS)
         return max(0.0, min(moments) - now)
+
+
+def _again(slot: Slot, now: float, lived: float) -> Slot:
+    """The slot, empty, with when to start the next one."""
+    young = 1 if lived >= STEADY_SECONDS else slot.young + 1
+    # The exponent is bounded, too: a number of days of failing every half a minute would be too large.
+    pause = 0.0 if young == 1 else min(FIRST_PAUSE_SECONDS * 2.0 ** min(young - 2, 20), LONGEST_PAUSE_SECONDS)
+    return slot._replace(pid=0, start_at=now + pause, young=young)

@@ -51,8 +51,11 @@ class FakeTree:
         self.stubborn: set[int] = set()
         """Whose sessions do not empty, or who cannot be killed at all."""
         self.buried = 0
+        self.is_full = False
 
     def start(self, program: Program) -> int:
+        if self.is_full:
+            raise BlockingIOError("no room for another process")
         pid = next(self._pids)
         self.made[pid] = program.words  # type: ignore[attr-defined]
         self.alive.add(pid)
@@ -190,6 +193,30 @@ class TestRestarts:
         stage.tick()
         assert [stage.tree.made[pid].split(".")[0] for pid in stage.workers()] == ["worker n2"]
 
+    def test_a_system_without_room_for_a_process_is_asked_again_with_pauses(self) -> None:
+        stage = Stage(workers=2)
+        stage.tree.is_full = True
+        dead, other = stage.workers()
+        stage.tree.die(dead, signal.SIGKILL)
+        stage.until(60)
+        assert stage.workers() == [other]
+        said = [name for name, _ in stage.said]
+        assert 10 < said.count("cannot_start") < 40
+        stage.tree.is_full = False
+        stage.until(LONGEST_PAUSE_SECONDS)
+        assert len(stage.workers()) == 2
+        assert len(stage.heirs()) == 1
+
+    def test_one_that_dies_for_days_is_still_started_again(self) -> None:
+        stage = Stage(workers=1)
+        for _ in range(3000):
+            if stage.workers():
+                stage.tree.die(stage.workers()[0], code=1)
+            stage.until(LONGEST_PAUSE_SECONDS)
+            for heir in stage.tree.living("heir"):
+                stage.tree.die(heir)
+        assert len(stage.tree.made) > 3000
+
     def test_each_death_is_said_with_how(self) -> None:
         stage = Stage(workers=1)
         stage.tree.die(stage.workers()[0], signal.SIGSEGV)
@@ -229,8 +256,19 @@ class TestTheDead:
         assert len(stage.workers()) == 1
         assert stage.heirs() == [], "a job's child may still run"
         stage.tree.stubborn.clear()
-        stage.until(0.1)
+        stage.until(0.5)
         assert stage.heirs() == ["heir n1.1: killed by SIGKILL"]
+
+    def test_what_cannot_be_killed_is_looked_at_ever_less_often(self) -> None:
+        stage = Stage(workers=1)
+        stage.tree.stubborn.add(dead := stage.workers()[0])
+        stage.tree.die(dead, signal.SIGKILL)
+        ticks = count()
+        tick = stage.it.tick
+        stage.it.tick = lambda: next(ticks) * 0 + tick()  # type: ignore[method-assign]
+        stage.until(600)
+        assert next(ticks) < 1000
+        assert stage.heirs() == []
 
     def test_an_heir_that_cannot_reach_the_server_is_followed_by_another_with_pauses(self) -> None:
         stage = Stage(workers=1)
@@ -630,7 +668,7 @@ class TestSpawned:
         assert result.code == USAGE
         assert "there is no module 'no.such.place' to import" in result.errors
         assert 'how="exited with code 2"' in result.errors
-        assert 2 <= result.errors.count("there is no module") <= 4
+        assert 1 <= result.errors.count("there is no module") <= 2, "each of them tried once at most"
 
 
 class TestMistakes:
