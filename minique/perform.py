@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import json
 import random
 import sys
@@ -12,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import partial
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from minique.call import Call, as_json, check_value
@@ -68,14 +68,18 @@ class RunningJob:
         self.queue = context.queue
         self.attempt = context.attempt
         """1 for the first try; each failure and each death of a worker counts one more."""
-        self.planned_at = None if context.slot is None else datetime.fromtimestamp(context.slot, UTC)
-        """The slot of a recurring job: the time for which it was planned, in UTC; None for others."""
         self.follow_ups: list[FollowUp] = []
         """What comes to be when this attempt completes."""
         self.job: Job | None = None
         """The object that performs; None for a decorated function."""
+        self._slot = context.slot
         self._lease_until = lease_until
         self._clock = clock
+
+    @property
+    def planned_at(self) -> datetime | None:
+        """The slot of a recurring job: the time for which it was planned, in UTC; None for others."""
+        return None if self._slot is None else datetime.fromtimestamp(self._slot, UTC)
 
     def lease_left(self) -> float:
         """Seconds for which the job is still this worker's, by a clock that counts through suspends.
@@ -202,7 +206,9 @@ def _run(job_class: JobClass, running: RunningJob, call: Call) -> Any:
 
 
 def _awaited(result: Any) -> Any:
-    return asyncio.run(cast(Coroutine[Any, Any, Any], result)) if inspect.iscoroutine(result) else result
+    if type(result) is CoroutineType:
+        return asyncio.run(cast(Coroutine[Any, Any, Any], result))
+    return result
 
 
 def _tell_of_failure(job_class: JobClass, running: RunningJob, error: BaseException) -> None:

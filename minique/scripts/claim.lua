@@ -47,8 +47,14 @@ local function next_queue(seen)
   end
 end
 
+-- What a key says of each of these ids; mostly there is no such key, and then nothing need be asked of it.
+local function told(command, key, ids)
+  if redis.call('EXISTS', key) == 0 then return {} end
+  return redis.call(command, key, unpack(ids))
+end
+
 -- First decide: what to take, and how much of each list it is. Nothing is written before everything was read.
-local taken, expired, seen, visits, closed = {}, {}, {}, {}, false
+local taken, expired, seen, seen_ids, visits, closed = {}, {}, {}, {}, {}, false
 while #taken < limit and not closed do
   local queue = next_queue(seen)
   if not queue then break end
@@ -61,16 +67,13 @@ while #taken < limit and not closed do
     local names = {}
     for i, id in ipairs(ids) do names[i] = JOB .. id end
     local records = redis.call('MGET', unpack(names))
-    local leased = redis.call('HMGET', LEASED, unpack(ids))
-    local delayed = redis.call('ZMSCORE', DELAYED, unpack(ids))
-    local failed = redis.call('ZMSCORE', FAILED, unpack(ids))
-    local failures = redis.call('HMGET', FAILURE_COUNTS, unpack(ids))
-    local deaths = redis.call('HMGET', DEATHS, unpack(ids))
+    local leased, delayed, failed = told('HMGET', LEASED, ids), told('ZMSCORE', DELAYED, ids), told('ZMSCORE', FAILED, ids)
+    local failures, deaths = told('HMGET', FAILURE_COUNTS, ids), told('HMGET', DEATHS, ids)
     for i, id in ipairs(ids) do
       -- A record of a wrong type reads as missing; it is a job all the same, and goes to failed by way of a worker.
       local record = records[i] or (redis.call('EXISTS', names[i]) == 1 and '')
       local is_queued = record and not is_over(record)
-          and not leased[i] and not delayed[i] and not failed[i] and not seen[JOB .. id]
+          and not leased[i] and not delayed[i] and not failed[i] and not seen_ids[id]
       local expires = is_queued and tonumber((terms_of(record)))
       if expires and expires < now_seconds then
         is_queued = false
@@ -83,7 +86,7 @@ while #taken < limit and not closed do
       end
       passed = passed + 1
       if is_queued then
-        seen[JOB .. id] = true
+        seen_ids[id] = true
         taken[#taken + 1] = {id, queue}
         tell(id, queue, failures[i], deaths[i], record)
         if deaths[i] then

@@ -6,15 +6,21 @@
 -- A repeated call finds its own record and answers as the first one did.
 local mark = '!done ' .. now .. ' ' .. claim .. '\n'
 local answers, ids, records, went_back, by_lifetime, following, counts = {}, {}, {}, {}, {}, {}, false
+local asked = {}
+for i = 1, #triples, 3 do
+  if string.byte(triples[i]) ~= 43 then asked[#asked + 1] = triples[i] end
+end
+if #asked == 0 then return answers end
+local held = redis.call('HMGET', CLAIM .. claim, unpack(asked))
 for i = 1, #triples, 3 do
   local id, lifetime, result = triples[i], triples[i + 1], triples[i + 2]
   local n = #answers + 1
-  if string.sub(id, 1, 1) == '+' then
+  if string.byte(id) == 43 then
     if counts then following[#following + 1] = {id = string.sub(id, 2), due = lifetime, record = result} end
-  elseif redis.call('HEXISTS', CLAIM .. claim, id) == 1 then
+  elseif held[n] then
     answers[n], counts = 1, true
     ids[#ids + 1] = id
-    records[#records + 1] = mark .. result
+    records[#records + 1], records[#records + 2] = JOB .. id, mark .. result
     if string.sub(lifetime, 1, 1) == '-' then
       lifetime = string.sub(lifetime, 2)
     else
@@ -32,7 +38,7 @@ if #ids == 0 then return answers end
 -- was done must be told even then.
 leave(claim, ids)
 free_keys(ids)
-for i, id in ipairs(ids) do redis.call('SET', JOB .. id, records[i]) end
+redis.call('MSET', unpack(records))
 for lifetime, some in pairs(by_lifetime) do remember(some, lifetime) end
 if #went_back > 0 then forget_counts(went_back) end
 redis.call('HINCRBY', STATS, 'complete', #ids)
