@@ -162,11 +162,11 @@ class Cell:
         if self.queue == "bounded":
             lost = self.theory() if self.measured == "lost" else 0.5
             return 4 * self.places / max(lost, 0.02) if self.places > self.servers else 8 / lost
-        if self.queue in ("polled", "gated"):
-            return 0.5 + 0.2 * self.memory_jobs()
-        must_wait = theory.erlang_c(self.servers, self.rate)
         second = 1 + self.service.squared_variation
         tail = max(1.0, self.service.third_moment / (1.5 * second**2))  # rare and long jobs make many wait at once
+        if self.queue in ("polled", "gated"):
+            return 0.5 + 0.4 * self.memory_jobs() * tail
+        must_wait = theory.erlang_c(self.servers, self.rate)
         noise = 2 * second / (1 - self.utilisation) ** 2 / must_wait * tail
         return noise * (4 if self.measured == "square" else 1)
 

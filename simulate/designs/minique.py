@@ -5,8 +5,9 @@ takes a round trip, half of it before the server acts and half after. A job is h
 in the heap.
 
 Renewals, reaping and signs of life are left out while nobody is going to be killed: they change nothing then, and a
-log of eleven days would draw hundreds of millions of them. `tests/simulate/test_minique.py` shows that the ledger is
-the same with them.
+log of eleven days would draw hundreds of millions of them. A worker looks once, when it starts, and is then told that
+the next look is never; what is done is forgotten as new jobs come. `tests/simulate/test_minique.py` shows that the
+ledger is the same with them.
 """
 
 import inspect
@@ -17,23 +18,24 @@ from typing import Any
 from minique import loop
 from minique.clock import Clock
 from minique.events import Events
-from minique.ids import make_id
 from minique.job_class import JobClass
 from minique.memory_store import MemoryStore
 from minique.perform import Returned
 from minique.processes import Died, Ending, Task
-from minique.reaper import REST_SECONDS
+from minique.reaper import FORGET_AT_ONCE, REST_SECONDS
 from minique.registry import Registry
 from minique.scheduler import Scheduler
-from minique.store import Arrow, Beat, Claim, Ear, Forget, Reap, Reaped, Renew, Store
+from minique.store import Arrow, Beat, Claim, Ear, Enqueue, Forget, Reap, Renew, Store
 from minique.worker import LEASE_SECONDS, Settings, Worker
 from simulate.actors import Process, World
 from simulate.designs import Design
-from simulate.virtual_time import TIME, Hub
+from simulate.virtual_time import FOREVER, TIME, Hub
 
 QUEUE = "simulated"
 UPKEEP = (Beat, Reap, Forget, Renew)
-NOTHING_REAPED = Reaped((), (), None)
+
+# Without upkeep, how many jobs come between two times at which old ones are forgotten.
+FORGET_EVERY_JOBS = 64
 
 
 class VirtualClock(Clock):
@@ -43,7 +45,7 @@ class VirtualClock(Clock):
         self._hub = hub
 
     def stamp(self) -> str:
-        return f"{self._hub.now:.6f}"
+        return ""  # the server's own clock, as in production
 
     def elapsed(self) -> float:
         return self._hub.now
@@ -55,38 +57,25 @@ class VirtualClock(Clock):
 class TimedStore(Store):
     """One worker's connection: every trip takes its time."""
 
-    def __init__(self, store: MemoryStore, world: World, upkeep: bool) -> None:
+    def __init__(self, store: MemoryStore, world: World) -> None:
         self._store = store
         self._world = world
-        self._upkeep = upkeep
-        self._is_known = False
+        self._half = world.costs.round_trip / 2
 
     def trip(self, arrows: Sequence[Arrow], now: str) -> list[Any]:
-        if all(isinstance(arrow, UPKEEP) for arrow in arrows):
+        if arrows[-1].__class__ in UPKEEP and all(arrow.__class__ in UPKEEP for arrow in arrows):
             # Sent beside the work: it costs the server something, and a job nothing.
             return self._draw(arrows)
-        hub, half = self._world.hub, self._world.costs.round_trip / 2
+        hub, half = self._world.hub, self._half
         hub.sleep(half)
         answers = self._draw(arrows)
         hub.sleep(half)
-        if isinstance(arrows[-1], Claim) and not answers[-1].jobs:
+        if arrows[-1].__class__ is Claim and not answers[-1].jobs:
             self._world.empty_looks += 1
         return answers
 
     def _draw(self, arrows: Sequence[Arrow]) -> list[Any]:
-        stamp = f"{self._world.hub.now:.6f}"
-        if self._upkeep or not self._is_known:
-            self._is_known = True  # the first sign of life says which bell to ring
-            return self._store.trip(arrows, stamp)
-        answers: list[Any] = []
-        for arrow in arrows:
-            if isinstance(arrow, Reap):
-                answers.append(NOTHING_REAPED)
-            elif isinstance(arrow, (Beat, Renew)):
-                answers.append(True)
-            else:
-                answers += self._store.trip((arrow,), stamp)
-        return answers
+        return self._store.trip(arrows, "")
 
     def listen(self, bell: str, seconds: float) -> Ear:
         raise AssertionError("in virtual time a bell is waited for by parking")
@@ -110,7 +99,7 @@ class SimulatedChild:
     def give(self, task: Task) -> None:
         world, process = self._world, self._process
         world.hub.sleep(world.costs.hand_over)
-        service = world.begin(process, task.call.args[0])
+        service = world.begin(process, int(task.context.id))
         world.hub.at(world.hub.now + service, self._end)
 
     def _end(self, _: object) -> None:
@@ -163,18 +152,21 @@ class Minique(Design):
         self.registry = Registry()
         self.job_class = JobClass("job", _never_called, _SIGNATURE, queue=QUEUE)
         self.registry.add(self.job_class)
-        world.hub.spawn(self._schedule, name="scheduler")
+        self._body = self.job_class.body((), {})  # all are alike but for their names
+        if self.upkeep:
+            world.hub.spawn(self._schedule, name="scheduler")
 
     def enqueue(self, job: int) -> None:
-        """A producer's call, as `Client.enqueue` makes it."""
-        id = make_id(self.world.hub.now, self._rng)
-        self.store.enqueue(self._clock.stamp(), QUEUE, ((id, self.job_class.body((job,), {})),))
+        """A producer's call. Its id says which line of the ledger it means, and sorts by time like any other."""
+        self.store.trip((Enqueue(QUEUE, ((f"{job:020d}", self._body),)),), "")
+        if not self.upkeep and not job % FORGET_EVERY_JOBS:
+            self.store.trip((Forget(FORGET_AT_ONCE),), "")
 
     def run(self, process: Process) -> None:
         """A worker's own loop."""
         self._incarnations += 1
         child = SimulatedChild(self.world, process)
-        store = TimedStore(self.store, self.world, self.upkeep)
+        store = TimedStore(self.store, self.world)
         worker = Worker(
             store,
             self.registry,
@@ -185,18 +177,20 @@ class Minique(Design):
             f"worker-{process.number}-{self._incarnations}",
             self.settings,
         )
-        loop.run(worker, self._waiting(process, child), worker.is_finished, self._events, self._rng)
+        loop.run(worker, self._waiting(process, child, worker), worker.is_finished, self._events, self._rng)
 
-    def _waiting(self, process: Process, child: SimulatedChild) -> Callable[[float, str | None], None]:
-        hub, store, wake_up = self.world.hub, self.store, self.world.costs.wake_up
+    def _waiting(self, process: Process, child: SimulatedChild, worker: Worker) -> Callable[[float, str | None], None]:
+        hub, store, wake_up, upkeep = self.world.hub, self.store, self.world.costs.wake_up, self.upkeep
 
         def rung() -> None:
             hub.wake(process.actor, "bell")
 
         def wait(seconds: float, bell: str | None) -> None:
+            if not upkeep and worker.state.look_at < FOREVER:
+                worker.state = worker.state._replace(look_at=FOREVER)
             if seconds <= 0 or child.has_ended():
                 return
-            until = hub.now + seconds if self.upkeep else None
+            until = hub.now + seconds if upkeep else None
             if bell is None:
                 if hub.park(until) != TIME:
                     hub.sleep(wake_up)
@@ -217,8 +211,8 @@ class Minique(Design):
         self._idle_seconds += self.world.hub.now - self._idle_since.pop(number)
 
     def _schedule(self) -> None:
-        """The scheduler's own loop. No simulated job is delayed, so that it finds nothing and is woken by nothing."""
-        store = TimedStore(self.store, self.world, self.upkeep)
+        """The scheduler's own loop. No simulated job is delayed: it finds nothing, and is upkeep like the rest."""
+        store = TimedStore(self.store, self.world)
         scheduler = Scheduler(store, self._clock, self._events, "scheduler")
         hub = self.world.hub
         loop.run(scheduler, lambda seconds, bell: hub.sleep(seconds), lambda: False, self._events, self._rng)
@@ -237,7 +231,7 @@ def _never_called(*_: object) -> None:
     raise AssertionError("simulated work is an event, not a call")
 
 
-def _example(job: int) -> None: ...
+def _example() -> None: ...
 
 
 _SIGNATURE = inspect.signature(_example)

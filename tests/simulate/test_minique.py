@@ -99,6 +99,16 @@ def test_many_kills_lose_nothing() -> None:
     assert world.ledger.finished_twice == 0
 
 
+def test_without_upkeep_old_jobs_are_forgotten_all_the_same() -> None:
+    load = generate("poisson", 3000, seed=3, erlangs=3.2)
+    world = World(load, workers=4, costs=FREE)
+    design = Minique(world)
+    assert not design.upkeep
+    world.run(design)
+    kept = [key for key in design.store.contents() if key.startswith("job:")]
+    assert len(kept) < 200
+
+
 def test_the_same_seed_gives_the_same_ledger() -> None:
     load = generate("twin", 600, seed=1, erlangs=2.5)
     one, other = (run(World(load, workers=3, costs=Costs(), seed=7)) for _ in range(2))
