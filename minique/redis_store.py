@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from minique import keys, lua, store
+from minique import contents, keys, lua, store
 from minique.errors import LayoutMismatch
 from minique.lua import Command
 from minique.wire import BellEar, Server, checked, is_missing_script
@@ -42,13 +42,7 @@ class RedisStore(store.Store):
 
     def contents(self) -> dict[str, Any]:
         """Every key of the namespace and its value as plain Python: for tests and teaching, not for large stores."""
-        names = sorted(self._names())
-        types = self.server.call([("TYPE", name) for name in names])
-        values = self.server.call([_READ[kind](name) for name, kind in zip(names, types, strict=True)])
-        return {
-            name[len(self.prefix) :]: _plain(kind, value)
-            for name, kind, value in zip(names, types, values, strict=True)
-        }
+        return contents.read(self.server, self.prefix)
 
     def close(self) -> None:
         self.server.close()
@@ -65,16 +59,6 @@ class RedisStore(store.Store):
                 f"{keys.LAYOUT!r}: use the release that wrote it, or another namespace"
             )
         self._layout_is_known = True
-
-    def _names(self) -> set[str]:
-        names: set[str] = set()
-        cursor = "0"
-        while True:
-            # The braces of the hash tag mean nothing to the pattern; an asterisk cannot stand in a namespace.
-            cursor, found = self.server.call_one("SCAN", cursor, "MATCH", self.prefix + "*", "COUNT", 1000)
-            names.update(found)
-            if str(cursor) == "0":
-                return names
 
 
 class _Ear(BellEar):
@@ -240,24 +224,3 @@ _ANSWERS: dict[type, Callable[[Any], Any]] = {
 
 _NAMES = {kind: kind.__name__.lower() for kind in _ANSWERS}
 SCRIPTS = tuple(_NAMES.values())
-
-
-# For `contents`.
-
-_READ: dict[str, Callable[[str], Command]] = {
-    "string": lambda name: ("GET", name),
-    "list": lambda name: ("LRANGE", name, 0, -1),
-    "set": lambda name: ("SMEMBERS", name),
-    "zset": lambda name: ("ZRANGE", name, 0, -1, "WITHSCORES"),
-    "hash": lambda name: ("HGETALL", name),
-}
-
-
-def _plain(kind: str, value: Any) -> Any:
-    if kind == "set":
-        return set(value)
-    if kind == "zset":
-        return {member: float(score) for member, score in _pairs(value)}
-    if kind == "hash":
-        return dict(_pairs(value))
-    return value
