@@ -114,6 +114,14 @@ def test_what_makes_no_sense_is_refused(words: tuple[str, ...], says: str, capsy
     assert says in capsys.readouterr().err
 
 
+def test_the_page_says_the_same_of_what_is_isolated() -> None:
+    page = (REPOSITORY / "docs" / "explanation" / "ways-to-run-a-job.md").read_text()
+    rows = [
+        f"| {' | '.join(row)} |" for row in (("", *modes.ISOLATES), *((way.name, *way.isolates) for way in modes.WAYS))
+    ]
+    assert [row for row in rows if row.replace("|  |", "| |") not in page] == []
+
+
 class TestHandOver:
     def test_it_is_counted_from_the_claim_or_from_the_job_before(self) -> None:
         # given two jobs of one claim, and one of the next
