@@ -30,6 +30,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, NamedTuple, NoReturn, Union, get_args, get_origin, get_type_hints
 
+from minique import logs
 from minique.call import Call, Unreadable
 from minique.clock import SystemClock
 from minique.errors import UnknownJobClass, UsageError
@@ -204,6 +205,7 @@ def main(arguments: Sequence[str]) -> NoReturn:
         names, path = json.loads(frame)
         sys.path[:] = path  # modules are found where the parent found them
         import_modules(names)
+        logs.set_up_as_told()
         # Nothing was forked; yet this is where applications make their connections, and a child is a child.
         for hook in default_registry.hooks.of_after_fork_in_child:
             hook()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -23,6 +24,9 @@ LINE_LIMIT_BYTES = 4000
 get mixed. What is longer is cut; the whole of a traceback is in `minique failed show ID`."""
 
 FORMS = ("text", "json")
+
+_TOLD = "MINIQUE_LOGGING"
+"""The variable by which a worker tells its spawned children how it logs."""
 
 _OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "event", "fields"}
 
@@ -36,6 +40,14 @@ def set_up(level: int, form: str = "") -> None:
     handler.addFilter(JobFilter())
     handler.setFormatter(JsonLines() if form == "json" else TextLines())
     logging.basicConfig(level=level, handlers=[handler], force=bool(form))
+    os.environ[_TOLD] = f"{level} {form}"
+
+
+def set_up_as_told() -> None:
+    """In a fresh interpreter: as the program that started it was told to."""
+    level, _, form = os.environ.get(_TOLD, "").partition(" ")
+    if level.isdecimal():
+        set_up(int(level), form)
 
 
 class JobFilter(logging.Filter):

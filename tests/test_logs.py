@@ -113,7 +113,7 @@ def enqueue(minique: Commands, *words: str) -> str:
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-@pytest.mark.parametrize("mode", ["fork", "inline"])
+@pytest.mark.parametrize("mode", ["fork", "inline", "spawn"])
 class TestOfARealWorker:
     def log(self, minique: Commands, mode: str, form: str, *words: str, **environment: str) -> list[dict[str, str]]:
         worker: Running = minique.start(

@@ -184,7 +184,7 @@ class TestOneJob:
         assert status.call_text(row).startswith("(the body is not JSON")
 
     def test_a_result_that_somebody_else_wrote_is_shown_as_it_is(self):
-        record = Record("done", 1.0, "", "", 0, 0, "!done 1.0 x\nnot JSON")
+        record = Record("done", 1.0, "", "", 0, (), "!done 1.0 x\nnot JSON")
         assert status.describe("a", record)["result"] == "not JSON"
 
     def test_a_time_beyond_the_calendar_is_told_in_seconds(self):
