@@ -819,6 +819,7 @@ class TestTheRealTree:
         # then its id cannot be given to another
         assert pid in children()
         assert is_alive(int(left.read_text()))
+        assert int(left.read_text()) in children(), "an orphan comes to whoever heads the tree"
         until(lambda: tree.clear(pid))
         assert not is_alive(int(left.read_text()))
         until(lambda: tree.bury_orphans() or int(left.read_text()) not in children())  # type: ignore[func-returns-value]
