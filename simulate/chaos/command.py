@@ -175,6 +175,7 @@ def print_report(console: Console, judged: Judged) -> None:
         console.print("[bold]It did not drain[/]: jobs were left long after the last fault.")
     for verdict in judged.report.broken[:TOLD_IN_FULL]:
         console.print(escape(str(verdict)), soft_wrap=True)
+        console.print()
     more = len(judged.report.broken) - TOLD_IN_FULL
     if more > 0:
         console.print(f"… and {more:,} more")

@@ -69,9 +69,13 @@ WEIGHTS = (45, 10, 8, 9, 10, 18)
 WATCH = """
 read nothing
 kill -KILL "-$1"
+for place in /proc/[0-9]*; do
+    [ "$(readlink "$place/cwd")" = "$2" ] && kill -KILL "${place#/proc/}"
+done
 for n in 1 2 3 4 5 6 7 8 9; do rm -rf "$2"; [ -e "$2" ] || break; sleep 0.2; done
 """
-"""Waits until its pipe closes. Who dies last may still write into the folder."""
+"""Waits until its pipe closes. A supervisor's programs are in groups of their own, and may be asleep; they are known by
+the folder that they work in. Who dies last may still write into it."""
 
 
 class Settings(NamedTuple):
@@ -233,7 +237,7 @@ def children_of(parent: int) -> set[int]:
 
 def run(settings: Settings, advance: Callable[[float], None] = lambda done: None) -> Outcome:
     """A whole run: `advance` is told how many kills or seconds are done. Raises NoServer."""
-    folder = Path(tempfile.mkdtemp(prefix="minique-chaos-"))
+    folder = Path(tempfile.mkdtemp(prefix="minique-chaos-")).resolve()
     with contextlib.ExitStack() as at_the_end:
         at_the_end.callback(shutil.rmtree, folder, ignore_errors=True)
         conductor = Conductor(settings, folder)
@@ -676,21 +680,16 @@ class Conductor:
 
     def close(self) -> None:
         """End everything that was started, by its id."""
-        ups = [one.process.pid for one in self._programs if one.line == UP and one.process is not None and one.runs()]
-        supervised = [pid for up in ups for pid in children_of(up)]
         for process in self._processes:
             if process.poll() is None:
                 process.kill()
-        for pid in supervised:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
         for process in self._processes:
             process.wait()
             for pipe in (process.stdin, process.stdout):
                 if pipe:
                     with contextlib.suppress(OSError):
                         pipe.close()
-        # Last: the watchdog ends whatever is still in the group, the leader with it.
+        # Last: the watchdog ends whatever is still in the group or in the folder.
         for helper in (self._watchdog, self._leader):
             if helper.stdin:
                 helper.stdin.close()

@@ -25,6 +25,9 @@ from simulate.history import Answered, Sent
 SEND_AGAIN_SECONDS = 4.0
 """Shorter than a done job is remembered: one that is sent again after that would run again."""
 PAUSE_SECONDS = 0.3
+ENOUGH_QUEUED = 100
+"""It holds back while so many jobs are queued: a backlog of minutes would drown how late jobs are for other reasons."""
+LOOK_EVERY_SECONDS = 0.5
 LONG_EVERY_SECONDS, POISON_EVERY_SECONDS = 5.0, 15.0
 MANY = 8
 
@@ -71,16 +74,31 @@ class Producer:
         self._rng = rng
         self._next_long = elapsed() + rng.uniform(0.0, LONG_EVERY_SECONDS)
         self._next_poison = elapsed() + rng.expovariate(1 / POISON_EVERY_SECONDS)
+        self._look_at = 0.0
+        self._queued = 0
         self.is_stopping = False
 
     def run(self) -> None:
         due = elapsed()
         while not self.is_stopping:
+            if self._is_enough():
+                sleep_until(LOOK_EVERY_SECONDS)
+                continue
             self.send_one()
             # By the clock and not by pauses, so that a stall does not thin the load; but what an outage held up is
             # not made up for.
             due = max(due + self._rng.expovariate(self._rate), elapsed() - 0.5)
             sleep_until(due - elapsed())
+
+    def _is_enough(self) -> bool:
+        if elapsed() >= self._look_at:
+            self._look_at = elapsed() + LOOK_EVERY_SECONDS
+            try:
+                queues = self._client.overview().queues
+            except Unreachable:
+                return False
+            self._queued = sum(queue.length for queue in queues)
+        return self._queued >= ENOUGH_QUEUED
 
     def send_one(self) -> None:
         mq, rng, moment = self._client, self._rng, elapsed()

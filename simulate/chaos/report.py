@@ -19,7 +19,7 @@ from simulate.plots import COLOURS, DOTS_PER_INCH, IDEAL_COLOUR, PIXELS_WIDE, du
 PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0}
 FEW = 10
 """A percentile with fewer values than this beyond it says nothing."""
-TOLD_IN_FULL = 20
+TOLD_IN_FULL = 5
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,8 @@ def chaos_figure(judged: Judged) -> Figure:
     verdict = "no promise was broken" if judged.is_kept else f"{len(report.broken)} PROMISES BROKEN"
     counts, settings = report.counts, outcome.settings
     title = f"{kills:,} kills, {counts['acknowledged']:,} jobs acknowledged, {counts['lost']:,} lost: {verdict}"
-    title += f"\n{outcome.server}; {settings.workers} workers ({settings.mode}), seed {settings.seed}"
+    how = f"{settings.mode}, supervised" if settings.supervised else settings.mode
+    title += f"\n{outcome.server}; {settings.workers} workers ({how}), seed {settings.seed}"
     figure.suptitle(title, fontsize=12)
     lane_axes(lanes, judged, begin)
     backlog_axes(backlog, judged, begin)

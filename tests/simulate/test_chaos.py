@@ -116,7 +116,7 @@ class TestItHasTeeth:
 
     def test_jobs_that_are_taken_without_a_lease_are_lost_with_their_worker(self, tmp_path: Path) -> None:
         path = self.broken(tmp_path, "claim", "redis.call('ZADD', LEASES, deadline, claim)", "")
-        run = start(tmp_path, "--kills", "8", "--every", "0.2", "--seed", "1", "--patience", "4", path=path)
+        run = start(tmp_path, "--kills", "10", "--every", "0.2", "--rate", "60", "--patience", "4", path=path)
         code, output = finish(run)
         assert code == 1
         assert found(tmp_path)["jobs"]["lost"] > 0
@@ -157,8 +157,9 @@ class TestItLeavesNothingBehind:
         assert os.listdir(tmp_path / "tmp") == []
         assert os.listdir(tmp_path / "results") == []
 
-    def test_when_it_is_killed_itself(self, tmp_path: Path) -> None:
-        run = start(tmp_path)
+    @pytest.mark.parametrize("words", [(), ("--supervised",)], ids=["plain", "supervised"])
+    def test_when_it_is_killed_itself(self, tmp_path: Path, words: Sequence[str]) -> None:
+        run = start(tmp_path, *words)
         started: list[int] = []
         try:
             started = self.running(run, tmp_path)
