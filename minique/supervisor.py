@@ -24,8 +24,9 @@ from minique.tree import Death, Program, signal_name
 
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 30.0
-STEADY_SECONDS = 5.0
-"""Whoever lived this long did not die young: its next restart is without a pause again."""
+STEADY_SECONDS = 1.0
+"""Whoever lived this long did not die young: its next restart is without a pause. More would serve nobody: where each
+worker is killed every few seconds (too little memory), pauses would leave the queue to nobody."""
 HEIR_PAUSE_SECONDS = (0.1, 5.0)
 """The first and the longest one after an heir that could not reach the server."""
 KILL_MARGIN_SECONDS = 0.4

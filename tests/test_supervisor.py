@@ -176,7 +176,7 @@ class TestRestarts:
         stage = Stage(workers=1)
         for _ in range(4):
             stage.tree.die(stage.workers()[0], code=1)
-            stage.until(1.0)
+            stage.until(0.5 * STEADY_SECONDS)
         stage.until(STEADY_SECONDS)
         stage.tree.die(stage.workers()[0], code=1)
         stage.tick()
