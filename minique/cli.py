@@ -2,7 +2,8 @@
 
 The programs that run for long are put together in `programs.py`.
 
-Exit codes: 0 fine, 1 a failure at run time or nothing found, 2 usage, import or configuration, 3 server unreachable.
+Exit codes: 0 fine, 1 a failure at run time, unhealthy or nothing found, 2 usage, import or configuration, 3 server
+unreachable.
 """
 
 from __future__ import annotations
