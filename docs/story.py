@@ -98,7 +98,7 @@ class World:
         return hear(self.store.listen(bell, 1), 1)
 
     def _note(self, event: str, fields: dict[str, object]) -> None:
-        told = [f"{key}={value}" for key, value in fields.items() if key != "traceback"]  # it names this machine's paths
+        told = [f"{key}={value}" for key, value in fields.items() if key != "traceback"]  # which names paths
         self.told.append(" ".join([event, *told]))
 
 
