@@ -134,7 +134,7 @@ def plan(rng: Random, every: float) -> Iterator[Act]:
             kind,
             rng.random(),
             rng.uniform(shortest, longest),
-            rng.choice(("before", "after", "after", "delay")),
+            rng.choice(("before", "after", "again", "delay")),
         )
 
 

@@ -5,6 +5,7 @@ first says which port each line has, as JSON. Then it takes orders on standard i
 
     LINE before - TARGET    the next request is not passed on; the connection ends
     LINE after - TARGET     the next request is passed on; the connection ends when the server has answered it
+    LINE again - TARGET     the same, and then once more, so that a client which sends it a second time hears nothing
     LINE delay 1.5 TARGET   the next reply comes so many seconds late
     LINE none - -           an order that nothing has followed yet is taken back
 
@@ -117,8 +118,10 @@ class Proxy:
                 self._end(pair)
             elif is_request:
                 self._request(pair, data)
-            elif pair.order is not None and pair.order.how == "after":
+            elif pair.order is not None and pair.order.how in ("after", "again"):
                 note(Fault(pair.since, "cut", pair.order.target, now()))
+                if pair.order.how == "again":
+                    self._orders[pair.line] = pair.order._replace(how="after")
                 self._end(pair)
             elif pair.order is not None:
                 pair.held += data
