@@ -432,6 +432,16 @@ class TestAChild:
         assert group == pid != os.getpgid(0)
         assert parent == os.getpid()
 
+    @needs_proc
+    def test_it_ends_although_a_job_left_a_thread_for_which_python_would_wait(
+        self, forks: Callable[..., Forks]
+    ) -> None:
+        processes = forks()
+        give(processes, jobs.leave_a_thread)
+        (child,) = children()
+        end(processes)
+        until(lambda: processes.prepare() or child not in children(), PATIENCE_SECONDS)
+
     def test_what_a_job_changes_in_memory_goes_with_its_child(self, forks: Callable[..., Forks]) -> None:
         processes = forks(jobs.change_everything)
         here = os.getcwd()
