@@ -23,12 +23,13 @@ from rich.table import Table
 
 from simulate import bench, cells, experiments, modes, recovery, replications, report, traces
 from simulate import designs as ladder
+from simulate import sweep as sweeping
 from simulate.chaos import command, conductor
 from simulate.chaos.report import chaos_figure, judge
 from simulate.chaos.server import NoServer
 from simulate.experiments import Comparison
 from simulate.history import to_line
-from simulate.plots import compare_figure, count, duration, theory_figure
+from simulate.plots import compare_figure, count, duration, sweep_figure, theory_figure
 from simulate.workload import Load, generate
 
 FINE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -64,7 +65,7 @@ def positive(convert: Callable[[str], float]) -> Callable[[str], float]:
 def parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
     """The command line, and the part of it that belongs to each verb."""
     top = argparse.ArgumentParser(prog="python -m simulate", description="The experiments.")
-    verbs = top.add_subparsers(dest="verb", required=True, metavar="compare|theory|bench|chaos")
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="compare|sweep|theory|bench|chaos")
     compare = verbs.add_parser("compare", help="one load, several designs: who waits how long, and what a crash costs")
     load = compare.add_argument_group("the load")
     load.add_argument("--trace", metavar="FILE", help="replay a log: .swf, .csv or .jsonl, each also with .gz")
@@ -113,6 +114,44 @@ def parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser
         f"(default: {DEFAULT_REPLICATIONS}; a trace is one)",
     )
     compare.add_argument("--json", action="store_true", help="print the JSON instead of the tables")
+    curve = verbs.add_parser("sweep", help="waiting over one parameter: theory as a line, dots with intervals")
+    curve.add_argument("--over", choices=tuple(sweeping.PARAMETERS), required=True, help="which parameter")
+    curve.add_argument("--values", type=numbers, metavar="X,X", help="its values (default: six that show the shape)")
+    curve.add_argument("--designs", metavar="A,B", help="default: those that the parameter matters to")
+    usual = sweeping.Setting()
+    for name, kind, value, words in (
+        ("utilisation", float, usual.utilisation, "share of its own processes that each design keeps busy"),
+        ("workers", int, usual.workers, "processes of each design that can have several"),
+        ("service", float, usual.service, "mean seconds of work in a job"),
+        ("poll", float, usual.poll, "seconds between two looks of a polling design"),
+        ("lease", float, usual.lease, "seconds of a lease"),
+    ):
+        curve.add_argument(
+            f"--{name}", type=positive(kind), default=value, metavar="X", help=f"{words} (default: %(default)g)"
+        )
+    curve.add_argument(
+        "--variance",
+        type=float,
+        default=usual.variance,
+        metavar="X",
+        help="of the work in jobs over its squared mean: 0 fixed, 1 exponential (default: %(default)g)",
+    )
+    curve.add_argument(
+        "--replications",
+        type=positive(int),
+        default=DEFAULT_REPLICATIONS,
+        metavar="N",
+        help="runs of each point, with seeds of their own (default: %(default)s)",
+    )
+    curve.add_argument("--seed", type=int, default=0, metavar="N", help="of everything that is drawn (default: 0)")
+    curve.add_argument(
+        "--output",
+        type=Path,
+        default=Path("results"),
+        metavar="FOLDER",
+        help="where figure, JSON and CSV go (default: %(default)s)",
+    )
+    curve.add_argument("--json", action="store_true", help="print the JSON instead of the table")
     theory = verbs.add_parser("theory", help="closed forms beside the simulator, kind by kind of queue")
     theory.add_argument(
         "--runs",
@@ -207,6 +246,7 @@ def parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser
     )
     return top, {
         "compare": compare,
+        "sweep": curve,
         "theory": theory,
         "scheduler": scheduler,
         "modes": ways,
@@ -221,6 +261,17 @@ def several(convert: Callable[[str], float]) -> Callable[[str], tuple[float, ...
     return lambda text: tuple(one(part) for part in text.split(","))
 
 
+def numbers(text: str) -> tuple[float, ...]:
+    """Numbers of zero or more, separated by commas, each once and in order."""
+    try:
+        found = sorted({float(part) for part in text.split(",")})
+    except ValueError:
+        found = [float("nan")]
+    if not all(0 <= value < float("inf") for value in found):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers, such as 0.5,0.7,0.9")
+    return tuple(found)
+
+
 def main(arguments: Sequence[str] | None = None, clock: Callable[[], float] = time.monotonic) -> int:
     """Runs one verb and returns the exit code: 0 fine, 1 failed, 2 usage, 130 interrupted."""
     top, verbs = parser()
@@ -232,6 +283,7 @@ def main(arguments: Sequence[str] | None = None, clock: Callable[[], float] = ti
     try:
         doing = {
             "compare": compare,
+            "sweep": sweep,
             "theory": theory,
             "scheduler": bench_scheduler,
             "modes": bench_modes,
@@ -293,6 +345,39 @@ def compare(options: argparse.Namespace, clock: Callable[[], float]) -> int:
         print(text, end="")
     else:
         report.comparisons(console(), done, {"Figure": figure, "JSON": data, "CSV": table})
+    return FINE
+
+
+def sweep(options: argparse.Namespace, clock: Callable[[], float]) -> int:
+    """The verb `sweep`."""
+    if options.seed < 0:
+        raise UsageError(f"--seed must be 0 or more, not {options.seed}")
+    if options.replications < 2:
+        raise UsageError("--replications must be 2 or more: a single run has no interval")
+    parameter = sweeping.PARAMETERS[options.over]
+    names = [name.strip() for name in (options.designs or ",".join(parameter.designs)).split(",") if name.strip()]
+    values = options.values or parameter.values
+    setting = sweeping.Setting(
+        **{name: getattr(options, name) for name in ("utilisation", "workers", "service", "variance", "poll", "lease")}
+    )
+    folder = prepared(options.output)
+    times = options.replications
+    try:
+        with progress_bar(len(names) * len(values) * times, clock, "replaying", "runs") as advance:
+            found = sweeping.sweep(options.over, values, names, setting, options.seed, times, advance)
+    except ValueError as problem:
+        raise UsageError(str(problem)) from None
+    text = experiments.as_json(found.to_dict())
+    figure, data, table = (folder / f"sweep-{options.over.replace('_', '-')}.{kind}" for kind in ("png", "json", "csv"))
+    save_figure(figure, sweep_figure(found))
+    with whole_file(data) as path:
+        path.write_text(text, encoding="utf-8")
+    with whole_file(table) as path:
+        write_rows(path, sweeping.HEADER, found.rows())
+    if options.json:
+        print(text, end="")
+    else:
+        report.sweep(console(), found, {"Figure": figure, "JSON": data, "CSV": table})
     return FINE
 
 

@@ -115,8 +115,11 @@ def spread(name: str, runs: Sequence[Numbers]) -> dict[str, Estimate]:
     return found
 
 
-def in_the_long_run(runs: Sequence[Run]) -> tuple[Estimate, int | None]:
-    """The mean waiting time of a load without end, and how many jobs were left out at the beginning; or why not."""
+def in_the_long_run(runs: Sequence[Run], cut: int | None = None) -> tuple[Estimate, int | None]:
+    """The mean waiting time of a load without end, and how many jobs were left out at the beginning; or why not.
+
+    `cut` says how many; without it MSER-5 does.
+    """
     for run in runs:
         refusal = why_not_steady(run.load, run.peace.processes)
         if refusal is not None:
@@ -127,7 +130,8 @@ def in_the_long_run(runs: Sequence[Run]) -> tuple[Estimate, int | None]:
     grows = growth(waits, [run.load.span for run in runs], [run.peace.throughput or 0.0 for run in runs])
     if grows is not None:
         return grows, None
-    cut = warm_up(waits)
+    if cut is None:
+        cut = warm_up(waits)
     if cut is None:
         return Refusal("the run has not settled: no beginning can be cut off after which it looks alike"), None
     rest = [wait[cut:] for wait in waits]

@@ -13,6 +13,8 @@ from simulate.experiments import Comparison, Outcome
 from simulate.intervals import Estimate, Interval, Refusal
 from simulate.plots import count, duration, with_half
 from simulate.replications import Difference, Estimates
+from simulate.sweep import Sweep, is_inside
+from simulate.theory import UNSTABLE
 
 DIFFERENCES = {
     "waiting_mean": "longer waiting, mean",
@@ -117,6 +119,55 @@ def theory(console: Console, found: Judgement, files: Mapping[str, Path]) -> Non
         f"{LANES} independent lanes a run; 'inside' says whether it holds the theory, and of how many runs the own one "
         f"does. One in twenty misses by chance. A daemon sleeps {SLEEP:g} mean service times."
     )
+    written(console, files)
+
+
+def sweep(console: Console, found: Sweep, files: Mapping[str, Path]) -> None:
+    """The table of points for `sweep`, and below it what was held fixed."""
+    what = found.parameter.measured
+    title = f"{what.capitalize()} over {found.over.replace('_', ' ')}, seed {found.seed}"
+    whole = Table(title=title, title_justify="left", title_style="bold")
+    for name in ("design", found.over.replace("_", " "), "simulated", "theory", "inside", "jobs a run"):
+        whole.add_column(name, justify="left" if name == "design" else "right")
+    refused = []
+    for series in found.series:
+        for place, point in enumerate(series.points):
+            line, inside = point.theory, is_inside(point)
+            marks = {"exact": "", "approximate": "about ", "back by": "back by "}
+            whole.add_row(
+                "" if place else series.design,
+                f"{point.value:g}",
+                plus_minus(point.simulated, duration),
+                "-"
+                if line is None
+                else marks[line.trust] + ("∞" if line.seconds == UNSTABLE else duration(line.seconds)),
+                "" if inside is None else "yes" if inside else "no",
+                f"{point.jobs:,}",
+                end_section=place == len(series.points) - 1,
+            )
+            if isinstance(point.simulated, Refusal):
+                refused.append(f"[bold]{series.design} at {point.value:g}[/]: no number: {point.simulated.why}.")
+    console.print()
+    console.print(whole)
+    for words in refused:
+        console.print(words)
+    at = found.setting
+    console.print(
+        f"[bold]Held fixed[/], but for what is swept: utilisation {at.utilisation:g} of each design's own processes, "
+        f"{at.workers} workers (naive: one), service {duration(at.service)} on average, variance {at.variance:g} of "
+        f"its square, polls each {duration(at.poll)}, leases of {duration(at.lease)}. Poisson arrivals."
+    )
+    if what == "waiting time":
+        console.print(
+            f"{found.replications} runs a point; the first fifth of each is left out. ± is the 95 % interval; one in "
+            "twenty misses the theory by chance. Theory has the costs of each step added."
+        )
+    else:
+        console.print(
+            f"{found.replications} runs a point; one process is killed halfway, in the middle of a job. Recovery is "
+            "over when another has done that job; 'back by' is when it is in its queue again at the latest."
+        )
+    console.print(f"[bold]Costs[/]: {at.costs.words()}.")
     written(console, files)
 
 
