@@ -389,6 +389,8 @@ class MemoryStore(Store):
         cursor, last, last_at = self._slots.get(entry, (None, "", ""))
         if self._schedules.get(entry) != arrow.definition:
             return Fired("changed", _seconds(cursor))
+        if cursor is not None and float(cursor) < float(arrow.known_cursor or 0):
+            return Fired("changed", float(cursor))
         if cursor is not None and slot <= float(cursor):
             return Fired("passed", float(cursor))
         if slot > now:

@@ -111,7 +111,7 @@ _ARGUMENTS: dict[type, Callable[[Any], Sequence[lua.Value]]] = {
     store.Delay: lambda arrow: (arrow.due, arrow.id, f"{arrow.queue}\n{arrow.body}"),
     store.Complete: _complete,
     store.Release: lambda arrow: (arrow.claim, *arrow.ids),
-    store.Fire: lambda arrow: (*arrow[:-1], f"{arrow.queue}\n{arrow.body}"),
+    store.Fire: lambda arrow: (*arrow[:6], f"{arrow.queue}\n{arrow.body}", arrow.known_cursor),
     store.Schedule: lambda arrow: (arrow.entry, arrow.definition, int(arrow.restart)),
 }  # fmt: skip
 

@@ -38,6 +38,8 @@ class Planned(NamedTuple):
     """The last slot that was fired or passed over, in epoch seconds, or when the entry began."""
     at: float | None
     """When to look at it next; None: never."""
+    stored: float = 0.0
+    """The cursor that the server told last; behind the other one where missed slots were given up."""
 
 
 class State(NamedTuple):
@@ -114,17 +116,19 @@ class Scheduler:
             planned = plan[place]
             entry = planned.entry
             slots = entry.due_slots(planned.cursor, now, limit=share)
-            fires += [(place, _fire(entry, planned.definition, slot)) for slot in slots]
+            fires += [(place, _fire(planned, slot)) for slot in slots]
             if not slots:
                 # All that was missed is given up, as the entry wants it.
-                plan[place] = _planned(entry, planned.definition, entry.last_due(planned.cursor, now) or now)
+                given_up = entry.last_due(planned.cursor, now) or now
+                plan[place] = _planned(entry, planned.definition, given_up, planned.stored)
         revision = self.state.revision
         answers = self._store.trip([arrow for _, arrow in fires], self._clock.stamp()) if fires else []
         for (place, arrow), fired in zip(fires, answers, strict=True):
             planned = plan[place]
             revision = "" if fired.outcome == "changed" else revision
             if fired.cursor is not None and fired.outcome != "changed":
-                plan[place] = _planned(planned.entry, planned.definition, max(planned.cursor, fired.cursor))
+                cursor = max(planned.cursor, fired.cursor)
+                plan[place] = _planned(planned.entry, planned.definition, cursor, fired.cursor)
             self._tell(arrow, fired, now)
         self.state = self.state._replace(revision=revision, plan=tuple(plan))
 
@@ -140,16 +144,18 @@ def _plan(row: RecurringRow) -> Planned:
     if entry.name != row.entry or not entry.queue or row.cursor is None:
         raise UsageError("it has no queue or no cursor, or is kept under another name: remove it, add it again")
     write_call(entry.job, entry.args, entry.kwargs, LONGEST_SLOT)
-    return _planned(entry, row.definition, row.cursor)
+    return _planned(entry, row.definition, row.cursor, row.cursor)
 
 
-def _planned(entry: Entry, definition: str, cursor: float) -> Planned:
+def _planned(entry: Entry, definition: str, cursor: float, stored: float) -> Planned:
     following = entry.next_slot(cursor)
-    return Planned(entry, definition, cursor, None if following is None else entry.fire_at(following))
+    return Planned(entry, definition, cursor, None if following is None else entry.fire_at(following), stored)
 
 
-def _fire(entry: Entry, definition: str, slot: float) -> Fire:
+def _fire(planned: Planned, slot: float) -> Fire:
+    entry = planned.entry
     body = write_call(entry.job, entry.args, entry.kwargs, slot)
     id = make_slot_id(entry.name, slot)
     # To the last digit: a cursor that was rounded down would be before its own slot, and never get past it.
-    return Fire(entry.name, definition, repr(slot), entry.overlap, entry.queue, id, body)
+    known = repr(planned.stored)
+    return Fire(entry.name, planned.definition, repr(slot), entry.overlap, entry.queue, id, body, known)

@@ -189,6 +189,9 @@ class Fire(NamedTuple):
     queue: str
     id: str
     body: str
+    known_cursor: str = ""
+    """The cursor that the scheduler was told last. A server with an earlier one has forgotten slots; then nothing is
+    fired, for those come first."""
 
 
 class Move(NamedTuple):
@@ -329,7 +332,8 @@ class Reaped(NamedTuple):
 
 class Fired(NamedTuple):
     outcome: str
-    """fired; skipped (overlap); passed (the cursor is there already); early; changed (the entry is another by now)."""
+    """fired; skipped (overlap); passed (the cursor is there already); early; changed (the entry or its cursor is
+    not what the scheduler knows)."""
     cursor: float | None
     """The last slot that was fired or passed over."""
 
@@ -488,9 +492,10 @@ class Store(ABC):
         return self._one(Discard(id), now, bool)
 
     def fire(
-        self, now: str, entry: str, definition: str, slot: str, overlap: str, queue: str, id: str, body: str
-    ) -> Fired:
-        return self._one(Fire(entry, definition, slot, overlap, queue, id, body), now, Fired)
+        self, now: str, entry: str, definition: str, slot: str, overlap: str, queue: str, id: str, body: str,
+        known_cursor: str = "",
+    ) -> Fired:  # fmt: skip
+        return self._one(Fire(entry, definition, slot, overlap, queue, id, body, known_cursor), now, Fired)
 
     def move(self, now: str, due: str, id: str) -> bool:
         return self._one(Move(due, id), now, bool)

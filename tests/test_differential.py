@@ -136,6 +136,7 @@ ARROWS: dict[str, Callable[[Pick[Any]], Arrow | Take]] = {
         pick(QUEUES),
         pick(IDS),
         pick(BODIES),
+        pick(("", "", at(0), at(10), "0.0")),
     ),
     "schedule": lambda pick: Schedule(pick(ENTRIES), pick(DEFINITIONS), pick((False, True))),
     "agenda": lambda pick: Agenda(pick(("", "1", "2", "3"))),

@@ -617,6 +617,32 @@ class TestCatchingUp:
         story.run(600, story.scheduler("three"))  # and goes on as always
         assert len(story.fired("report")) == len(expected) + 1
 
+    @pytest.mark.parametrize(("catch_up", "again"), [("all", [0, 1, 2]), ("last", [2]), ("none", [2])])
+    def test_a_server_that_came_back_from_an_older_state_is_believed(self, story, catch_up, again):
+        story.schedules.add("report", send, every=60, catch_up=catch_up)
+        scheduler = story.scheduler()
+        scheduler.tick()
+        began = repr(story.clock.now)
+        story.clock.now = multiples(60, BEGIN, BEGIN + 60)[0]
+        for _ in range(2):
+            scheduler.tick()
+            story.clock.advance(60)
+        slots = story.fired("report")
+        assert len(slots) == 2
+        # when it forgets both, and their jobs
+        store = story.store.store
+        if isinstance(store, MemoryStore):
+            store._slots["report"] = (began, "", "")
+            for _, fields in story.told:
+                store._records.pop(fields.get("job"), None)
+        else:
+            raw(store, "HSET", "{}slots", "report", began)
+            raw(store, "DEL", *(f"{{}}job:{fields['job']}" for event, fields in story.told if event == "fired"))
+        story.told.clear()
+        # then they are made up for as the entry says, though the scheduler remembers that it has fired them
+        story.run(1, scheduler)
+        assert story.fired("report") == [[*slots, slots[-1] + 60][n] for n in again]
+
     def test_overlap_skip_passes_over_all_but_the_first_of_them(self, story):
         story.schedules.add("report", send, every=60, catch_up="all", overlap="skip")
         story.clock.advance(600)

@@ -1167,6 +1167,15 @@ class TestFire:
     def fire(self, store, slot, id="job", now=None, definition=ENTRY, overlap="allow"):
         return store.fire(now or slot, "report", definition, slot, overlap, "mail", id, "body")
 
+    def test_a_server_that_forgot_slots_lets_none_after_them_through(self, store):
+        store.schedule(NOW, "report", self.ENTRY)
+        self.fire(store, at(60))
+        before = contents(store)
+        late = (at(180), "report", self.ENTRY, at(180), "allow", "mail", "late", "body")
+        assert store.fire(*late, known_cursor=at(120)) == Fired("changed", START + 60)
+        assert contents(store) == before
+        assert store.fire(*late, known_cursor=at(60)) == Fired("fired", START + 180)
+
     def test_a_slot_is_queued_once_whoever_fires_it(self, store):
         store.schedule(NOW, "report", self.ENTRY)
         assert self.fire(store, at(60)) == Fired("fired", START + 60)

@@ -1,12 +1,14 @@
 -- fire      recurring slot → queued, once per slot
 -- uses      put state admit
 -- keys      SCHEDULES SLOTS STATS
--- args      now entry definition slot overlap queue id record
+-- args      now entry definition slot overlap queue id record known_cursor
 -- returns   fired, skipped, passed, early or changed; then the entry's cursor as text ('' when there is none)
 
 local cursor, last, last_at = string.match(redis.call('HGET', SLOTS, entry) or '', '^(%S+) ?(%S*) ?(%S*)$')
 -- What this scheduler has read may be replaced or removed by now: then nothing of it is to be fired any more.
 if redis.call('HGET', SCHEDULES, entry) ~= definition then return {'changed', cursor or ''} end
+-- A server that came back from an older state has slots before this one to be fired.
+if cursor and tonumber(cursor) < (tonumber(known_cursor) or 0) then return {'changed', cursor} end
 if cursor and tonumber(slot) <= tonumber(cursor) then return {'passed', cursor} end
 if tonumber(slot) > now_seconds then return {'early', cursor or ''} end
 if overlap == 'skip' and last and last ~= '' then
