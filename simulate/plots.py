@@ -294,5 +294,5 @@ def with_half(value: float, half: float | None, digits: str) -> str:
     """A number, and if there is one half of its interval; one that only rounding made is none."""
     if half is None:
         return f"{value:{digits}}"
-    half = half if half > 1e-9 * abs(value) else 0.0
+    half = half if half > 1e-6 * abs(value) else 0.0
     return f"{value:{digits}} ± {f'{half:.0f}' if half >= 100 else f'{half:.2g}'}"

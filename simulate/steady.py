@@ -30,9 +30,9 @@ GROWTH_LEVEL = 0.998
 def warm_up(runs: Sequence[Numbers]) -> int | None:
     """How many values to leave out at the beginning of every run: MSER-5 on the average of the runs, job by job.
 
-    MSER-5 cuts where the standard error of what remains, by means of five, is least. None when that is not in the
-    first half: the run has not settled. Source: White, Cobb and Spratt, A comparison of five steady-state truncation
-    heuristics for simulation (2000).
+    MSER-5 cuts where the standard error of what remains, by means of five, is least, looking at the first half. None
+    when it is least at the very end of that: the run has not settled, each cut is better than the one before.
+    Source: White, Cobb and Spratt, A comparison of five steady-state truncation heuristics for simulation (2000).
     """
     length = min(map(len, runs), default=0)
     groups = length // MSER_BATCH
@@ -46,9 +46,8 @@ def warm_up(runs: Sequence[Numbers]) -> int | None:
     squares = np.cumsum(np.square(means - means.mean())[::-1])[::-1]
     spread = squares - np.square(sums - remaining * means.mean()) / remaining
     error = np.maximum(spread, 0.0) / np.square(remaining)
-    # The last few groups agree by chance; they are no candidates.
-    best = int(np.argmin(error[: max(1, groups - MSER_BATCH)]))
-    return best * MSER_BATCH if best <= groups // 2 else None
+    best = int(np.argmin(error[: groups // 2 + 1]))
+    return best * MSER_BATCH if best < groups // 2 else None
 
 
 def memory_jobs(load: Load, servers: int) -> float:

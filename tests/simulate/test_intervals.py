@@ -122,6 +122,11 @@ def test_the_warm_up_is_cut_where_the_queue_has_filled() -> None:
     assert at_once < 2000
     assert warm_up(list(noise + np.arange(5000))) is None  # it grows without end
     assert warm_up([np.arange(10.0)]) is None
+    # Next to nothing ever happens, and what does is late: that is no reason not to have settled.
+    quiet = np.full(2000, 0.0026)
+    quiet[[700, 1500, 1501, 1502]] = 0.2
+    assert warm_up([quiet]) is not None
+    assert warm_up([np.full(2000, 0.0026)]) == 0
 
 
 def test_a_queue_that_cannot_settle_is_said_and_not_measured() -> None:
