@@ -222,7 +222,7 @@ def test_a_broken_model_is_found(mutant):
 
 SCRIPT_MUTANTS = {
     "complete without asking who holds it": (
-        "complete", "redis.call('HEXISTS', CLAIM .. claim, id) == 1", "redis.call('HEXISTS', LEASED, id) == 1"),
+        "complete", "elseif held[n] then", "elseif redis.call('HEXISTS', LEASED, id) == 1 then"),
     "reap without putting back": ("reap", "  put(job.queue, {job.id}, 'LPUSH')\n", ""),
     "reap without a count of deaths": ("reap", "  redis.call('HSET', DEATHS, job.id, job.deaths)\n  put", "  put"),
     "claim without a lease": ("claim", "  redis.call('ZADD', LEASES, deadline, claim)\n  redis.call('HSET'",
