@@ -10,6 +10,7 @@ import pytest
 
 from minique import lua
 from minique.errors import LayoutMismatch, ServerError, Unreachable, UsageError
+from minique.keys import LAYOUT
 from minique.redis_store import RedisStore
 from minique.store import Claim, Enqueue
 from minique.wire import Server, checked, is_missing_script, without_password
