@@ -13,6 +13,7 @@ import re
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
+from weakref import WeakSet
 
 import redis
 from redis.backoff import NoBackoff
@@ -58,7 +59,7 @@ class Server:
             raise UsageError(f"the server's address {without_password(url)!r} is not understood: {error}") from None
         self.url = url
         self._idle: deque[Connection] = deque()
-        self._owner = os.getpid()
+        _servers.add(self)
 
     def __str__(self) -> str:
         return without_password(self.url)
@@ -105,10 +106,6 @@ class Server:
 
     def take(self) -> Connection:
         """A connection for the caller alone, until it is given back."""
-        if self._owner != os.getpid():
-            # A forked child: these belong to the parent. Dropped, not closed: closing says goodbye on its behalf.
-            self._idle = deque()
-            self._owner = os.getpid()
         try:
             return self._idle.pop()
         except IndexError:
@@ -140,6 +137,22 @@ class Server:
             except redis.exceptions.BusyLoadingError as error:
                 replies.append(error)
         return replies
+
+
+_servers: WeakSet[Server] = WeakSet()
+
+
+def _close_what_is_the_parents() -> None:
+    """In a forked child: what the child wrote there, or held open after the parent's death, would be the parent's word.
+
+    The client library only closes its own end then; to the server and the parent the connection goes on.
+    """
+    for server in list(_servers):
+        server.close()
+
+
+if hasattr(os, "register_at_fork"):  # where there are forks
+    os.register_at_fork(after_in_child=_close_what_is_the_parents)
 
 
 class BellEar:
