@@ -848,6 +848,8 @@ def _queue_of(record: str | None) -> str:
 
 def _terms_of(record: str) -> tuple[str, str]:
     """When it expires, and its unique key; empty where it has none."""
+    if not record.startswith("@", record.find("\n") + 1):
+        return "", ""
     found = _TERMS.match(record)
     return (found[1], found[2]) if found else ("", "")
 
