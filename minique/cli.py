@@ -33,7 +33,7 @@ from minique.schedule import Entry
 from minique.schedule_file import read_schedule
 from minique.store import Record
 from minique.subscription import Subscription
-from minique.supervisor import Makers
+from minique.supervisor import HAD_WORK, Makers
 from minique.tree import Program, become
 from minique.worker import BATCH_LIMIT, LEASE_SECONDS, SHUTDOWN_TIMEOUT_SECONDS, Settings
 
@@ -151,11 +151,10 @@ def _up(options: argparse.Namespace) -> int:
 def _heir(options: argparse.Namespace) -> int:
     events = _events(options)
     try:
-        programs.give_back(_client(options), events, options.dead)
+        return HAD_WORK if programs.give_back(_client(options), events, options.dead) else FINE
     except ServerError as error:
         events.emit("unreachable", error=error)
         return UNREACHABLE
-    return FINE
 
 
 def _reached(options: argparse.Namespace) -> Client:

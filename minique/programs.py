@@ -176,9 +176,13 @@ def supervise(
 CLAIMS_AT_ONCE = 20
 
 
-def give_back(client: Client, events: Events, dead: Sequence[tuple[str, str]]) -> None:
-    """Give back at once what the dead held, who come as pairs of name and how they died; nothing of them may run."""
+def give_back(client: Client, events: Events, dead: Sequence[tuple[str, str]]) -> bool:
+    """Give back at once what the dead held, who come as pairs of name and how they died; nothing of them may run.
+
+    Answers whether they held anything.
+    """
     clock = SystemClock()
+    found = False
     for name, why in dead:
         while True:
             reaped = client.store.trip([Reap(CLAIMS_AT_ONCE, worker=name, why=why)], clock.stamp())[0]
@@ -187,7 +191,9 @@ def give_back(client: Client, events: Events, dead: Sequence[tuple[str, str]]) -
                     events.emit("reaped", job=job, to=to, worker=name, why=why)
             if not (reaped.back or reaped.failed):
                 break
+            found = True
         client.store.beat(clock.stamp(), name, "", "")
+    return found
 
 
 class _Keeping:

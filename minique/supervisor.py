@@ -29,6 +29,9 @@ STEADY_SECONDS = 1.0
 worker is killed every few seconds (too little memory), pauses would leave the queue to nobody."""
 HEIR_PAUSE_SECONDS = (0.1, 5.0)
 """The first and the longest one after an heir that could not reach the server."""
+LONGEST_PAUSE_AFTER_WORK_SECONDS = 1.0
+"""For a worker that died with jobs in hand. Those count their deaths and end as failed: that is what ends it, and the
+other jobs need not wait for it."""
 KILL_MARGIN_SECONDS = 0.4
 """Programs that take longer than their time to stop are killed this much later."""
 HEIR_MARGIN_SECONDS = 0.4
@@ -39,6 +42,8 @@ LONGEST_REST_SECONDS = 1.0
 
 USAGE = 2
 """The exit code of a program that was told something wrong, and would be again."""
+HAD_WORK = 10
+"""The exit code of an heir that did its work, and found something to give back."""
 
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 HANDLED = (signal.SIGCHLD, *STOPPING, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT, signal.SIGTTIN)
@@ -72,7 +77,7 @@ class Grave(NamedTuple):
     name: str
     pid: int
     why: str
-    """How it died; empty: it ended by itself and said goodbye, so that there are no leases to give back."""
+    """How it died; empty: it was told to end and did, so that there are no leases to give back."""
     died_at: float
     is_clear: bool = False
 
@@ -107,7 +112,8 @@ class Makers:
     worker: Callable[[str], Program]
     scheduler: Callable[[str], Program]
     heir: Callable[[Sequence[tuple[str, str]]], Program]
-    """Gives back the leases of the dead, who come as pairs of name and how they died. Exit code 0: it is done."""
+    """Gives back the leases of the dead, who come as pairs of name and how they died. Exit code 0 or HAD_WORK: it is
+    done."""
     name: Callable[[int], str]
     """A name, never used before, for the program in the slot of this number."""
 
@@ -210,14 +216,16 @@ class Supervisor:
         lived = now - slot.started_at
         slots = list(state.slots)
         slots[place] = _again(slot, now, lived)
-        why = death.how if death.signal or death.exit_code else ""
+        # An exit code of 0 may be a job's that runs in the worker itself: only who was told to end has said goodbye.
+        why = "" if state.is_stopping and not (death.signal or death.exit_code) else death.how
         grave = Grave(slot.name, death.pid, why, now)
         self.state = state._replace(slots=tuple(slots), graves=(*state.graves, grave))
         gives_up = death.exit_code == USAGE and not state.is_stopping
         fields = {"worker": slot.name, "pid": death.pid, "how": death.how, "lived_seconds": round(lived, 3)}
         if not (gives_up or state.is_stopping):
             fields["restart_in_seconds"] = round(slots[place].start_at - now, 3)
-        self._events.emit(f"{slot.role}_died" if why else f"{slot.role}_ended", **fields)
+        has_died = death.signal or death.exit_code
+        self._events.emit(f"{slot.role}_died" if has_died else f"{slot.role}_ended", **fields)
         if gives_up:
             # It would be told the same again.
             self.state = self.state._replace(exit_code=USAGE)
@@ -255,9 +263,16 @@ class Supervisor:
     def _hear_of_heir(self, death: Death, now: float) -> None:
         state = self.state
         self._tree.clear(death.pid)
-        if not death.signal and not death.exit_code:
+        if not death.signal and death.exit_code in (0, HAD_WORK):
             graves = tuple(grave for grave in state.graves if grave.name not in state.bequeathed)
-            self.state = state._replace(heir=0, bequeathed=(), graves=graves, heir_at=now, heir_pause=0.0)
+            slots = state.slots
+            if death.exit_code == HAD_WORK:
+                latest = now + LONGEST_PAUSE_AFTER_WORK_SECONDS
+                slots = tuple(
+                    slot._replace(start_at=min(slot.start_at, latest)) if slot.name in state.bequeathed else slot
+                    for slot in slots
+                )
+            self.state = state._replace(heir=0, bequeathed=(), slots=slots, graves=graves, heir_at=now, heir_pause=0.0)
             return
         self._pause_heirs(now)
 

@@ -76,6 +76,13 @@ def poison(path: str) -> None:
 
 
 @job()
+def end_without_a_word(path: str) -> None:
+    """End the whole process as if all were well."""
+    write_line(path, str(os.getpid()))
+    os._exit(0)
+
+
+@job()
 def with_a_helper(path: str) -> None:
     """Start another program, tell both ids, and wait for it."""
     helper = subprocess.Popen(["sleep", str(GIVE_UP_SECONDS)])

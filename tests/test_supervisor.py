@@ -20,6 +20,7 @@ from minique.connect import connect
 from minique.events import Events
 from minique.redis_store import RedisStore
 from minique.supervisor import (
+    HAD_WORK,
     HEIR_MARGIN_SECONDS,
     KILL_MARGIN_SECONDS,
     LONGEST_PAUSE_SECONDS,
@@ -33,7 +34,7 @@ from minique.wire import Server
 from minique.worker import SHUTDOWN_TIMEOUT_SECONDS
 from tests.conftest import clean_up
 from tests.processes import PATIENCE_SECONDS, Commands, KeepingServer, Running, children, is_alive, needs_proc
-from tests.sample_jobs import Hold, Note, mark, poison, with_a_helper
+from tests.sample_jobs import Hold, Note, end_without_a_word, mark, poison, with_a_helper
 from tests.servers import RealServer, find_valkey, until
 
 # What it decides.
@@ -182,6 +183,24 @@ class TestRestarts:
         stage.tick()
         assert len(stage.workers()) == 1
 
+    @pytest.mark.parametrize(("heirs_code", "longest"), [(0, LONGEST_PAUSE_SECONDS), (HAD_WORK, 1.2)])
+    def test_who_dies_with_jobs_in_hand_again_and_again_is_missed_for_a_second_at_most(
+        self, heirs_code: int, longest: float
+    ) -> None:
+        stage = Stage(workers=1)
+        pauses = []
+        for _ in range(14):
+            died_at = stage.clock.now
+            stage.tree.die(stage.workers()[0], signal.SIGSEGV)
+            stage.tick()
+            stage.tree.die(stage.tree.living("heir")[0], code=heirs_code)
+            stage.tick()
+            while not stage.workers():
+                stage.until(0.1)
+            pauses.append(stage.clock.now - died_at)
+        assert pauses[-1] == pytest.approx(longest, abs=0.2)
+        assert stage.it.state.graves == ()
+
     def test_one_that_keeps_dying_does_not_hold_up_another(self) -> None:
         stage = Stage(workers=2)
         poor, other = stage.workers()
@@ -309,12 +328,20 @@ class TestTheDead:
         assert len(stage.heirs()) == 1
         assert stage.heirs()[0].count("killed by SIGKILL") == 4
 
-    def test_who_ended_by_itself_needs_none_and_is_replaced(self) -> None:
+    def test_who_was_not_told_to_end_has_an_heir_whatever_the_exit_code(self) -> None:
         stage = Stage(workers=1)
         stage.tree.die(stage.workers()[0])
         stage.until(1.0)
-        assert stage.heirs() == []
+        assert stage.heirs() == ["heir n1.1: exited with code 0"]
         assert len(stage.workers()) == 1
+        assert "worker_ended" in [name for name, _ in stage.said]
+
+    def test_who_was_told_to_end_and_did_needs_none(self) -> None:
+        stage = Stage(workers=1)
+        stage.ask(signal.SIGTERM)
+        stage.tree.die(stage.workers()[0])
+        stage.until(1.0)
+        assert stage.heirs() == []
 
     def test_orphans_are_waited_for_when_a_child_has_ended(self) -> None:
         stage = Stage()
@@ -564,6 +591,27 @@ class TestATree:
         until(lambda: bad.state() == "failed", PATIENCE_SECONDS)
         assert len(lines(tmp_path / "deaths")) == 3
         assert "killed by SIGKILL" in bad.record().failure
+
+    def test_a_job_that_ends_its_worker_with_code_0_is_not_taken_for_a_goodbye(
+        self, minique: Commands, mq: Client, path: Path
+    ) -> None:
+        # given a lease of an hour: nobody else would give the job back
+        running = up(minique, mq, "--mode", "inline", workers_wanted=1)
+        bad = mq.enqueue(end_without_a_word, str(path))
+        until(lambda: running.must_run() and bad.state() == "failed", PATIENCE_SECONDS)
+        assert len(lines(path)) == 3
+        assert "exited with code 0" in bad.record().failure
+
+    def test_many_poison_jobs_do_not_keep_the_others_waiting(
+        self, minique: Commands, mq: Client, path: Path, tmp_path: Path
+    ) -> None:
+        # given so many that pauses which grew with each death would add up to minutes
+        bad = [mq.enqueue(poison, str(tmp_path / "deaths")) for _ in range(5)]
+        good = mq.enqueue(mark, str(path), 1)
+        running = up(minique, mq, "--mode", "inline", workers_wanted=1)
+        until(lambda: running.must_run() and good.state() == "done", PATIENCE_SECONDS)
+        until(lambda: all(one.state() == "failed" for one in bad), PATIENCE_SECONDS)
+        assert len(lines(tmp_path / "deaths")) == 15
 
     def test_a_killed_scheduler_comes_back(self, minique: Commands, mq: Client, path: Path) -> None:
         up(minique, mq)
