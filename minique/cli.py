@@ -436,7 +436,9 @@ def _enqueue(options: argparse.Namespace) -> int:
         handle = client.enqueue_at(options.at, kind, *args, **kwargs)
     else:
         handle = client.enqueue(kind, *args, **kwargs)
-    return _show(options, {"id": handle.id}, handle.id)
+    if not handle.is_new:
+        print(f"minique: nothing was stored: job {status.escape(handle.id)} holds the same unique key", file=sys.stderr)
+    return _show(options, {"id": handle.id, "is_new": handle.is_new}, handle.id)
 
 
 def _value(text: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -31,6 +32,9 @@ NONE_LIFETIME_SECONDS = 10
 
 
 Unique = bool | str | Callable[..., str]
+
+# Equal arguments make equal text. What JSON cannot hold is a default that nobody can pass: a word stands for it.
+_sorted_json = json.JSONEncoder(sort_keys=True, default=lambda value: "default").encode
 
 UNIQUE_KEY_LIMIT_CHARACTERS = 200
 
@@ -152,7 +156,7 @@ class JobClass:
             # However the arguments were passed, by place or by name.
             bound = self.signature.bind(*args, **kwargs)
             bound.apply_defaults()
-            key: Any = hashlib.sha1(as_json(list(bound.arguments.items())).encode()).hexdigest()  # a name, no secret
+            key: Any = hashlib.sha1(_sorted_json(list(bound.arguments.items())).encode()).hexdigest()  # no secret
         else:
             key = self.unique if isinstance(self.unique, str) else self.unique(*args, **kwargs)
         if not isinstance(key, str) or not key.isprintable() or not 0 < len(key) <= UNIQUE_KEY_LIMIT_CHARACTERS:

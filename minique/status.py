@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from minique.call import Unreadable, read_call
+from minique.call import Unreadable, read_call, split_terms
 from minique.client import Client
 from minique.errors import BadName
 from minique.events import escape as escape
@@ -124,6 +124,11 @@ def describe(id: str, record: Record) -> Row:
             row |= {"job": call.name, "args": call.args, "kwargs": call.kwargs}
         except Unreadable as error:
             row |= {"job": None, "unreadable": str(error), "record": record.record}
+        terms = split_terms(record.body)[0]
+        if terms.unique_key:
+            row["unique_key"] = terms.unique_key
+        if terms.expires is not None:
+            row["expires"] = moment(terms.expires)
     if record.state == "done":
         try:
             row["result"] = json.loads(record.body)
@@ -137,6 +142,8 @@ def describe(id: str, record: Record) -> Row:
         row["claim"] = record.claim
     if record.failures or record.deaths:
         row |= {"failures": record.failures, "deaths": record.deaths}
+    if record.died:
+        row["died"] = list(record.died)
     if record.failure:
         row["last_failure"] = read_failure(record.failure)
     return row

@@ -50,6 +50,11 @@ def send_welcome(user_id: int, greeting: str = "hello") -> str:
     return f"{greeting}, {user_id}"
 
 
+@job(unique=True)
+def only_one(number: int) -> int:
+    return number
+
+
 @job()
 def mark(path: str, number: int) -> None:
     """A short job of a large crowd: two milliseconds."""

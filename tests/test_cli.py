@@ -627,6 +627,13 @@ class TestEnqueue:
         id = minique.run("enqueue", "send_welcome", "7", "--at", when.isoformat(), "--json").json()["id"]
         assert mq.job(id).record().at == when.timestamp()
 
+    def test_a_unique_key_that_is_held_is_said_and_the_id_is_its_holders(self, minique: Commands, mq: Client) -> None:
+        first = minique.run("enqueue", "only_one", "7", "--json")
+        assert (first.json()["is_new"], first.errors) == (True, "")
+        second = minique.run("enqueue", "only_one", "7")
+        assert (second.code, second.output.strip()) == (0, first.json()["id"])
+        assert f"nothing was stored: job {first.json()['id']} holds the same unique key" in second.errors
+
     @pytest.mark.parametrize(
         ("typed", "message"),
         [
@@ -722,7 +729,9 @@ class TestMistakes:
         more = ["--import", "tests.sample_jobs"] if words[:1] == ["worker"] else []
         result = minique.run_exactly(*words, *more, MINIQUE_REDIS_URL=minique.url, MINIQUE_NAMESPACE=minique.namespace)
         assert (result.code, result.output) == (2, "")
-        assert message in result.errors.replace("choose from fork, spawn, inline", "choose from 'fork', 'spawn', 'inline'")
+        assert message in result.errors.replace(
+            "choose from fork, spawn, inline", "choose from 'fork', 'spawn', 'inline'"
+        )
         assert "Traceback" not in result.errors
 
     def test_no_job_class_is_a_mistake_that_a_worker_would_never_notice(self, minique: Commands) -> None:

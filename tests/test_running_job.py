@@ -5,7 +5,7 @@ Each story runs from the producer's call to what stands on the server, on memory
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -65,6 +65,20 @@ class TestUnique:
         assert len(set(same)) == 1
         assert key_of(report, 7, "long") not in same
         assert same[0].startswith("report:")
+
+    def test_equal_arguments_whatever_the_order_of_their_names(self, stage):
+        @job(registry=stage.registry, unique=True)
+        def report(what: dict[str, object], **more: object) -> None: ...
+
+        assert key_of(report, {"a": 1, "b": {"c": 2, "d": 3}}) == key_of(report, {"b": {"d": 3, "c": 2}, "a": 1})
+        assert key_of(report, {}, a=1, b=2) == key_of(report, {}, b=2, a=1)
+        assert key_of(report, {"a": 1}) != key_of(report, {"a": 2})
+
+    def test_defaults_that_json_cannot_hold(self, stage):
+        @job(registry=stage.registry, unique=True)
+        def report(user_id: int, since: datetime = datetime.min, what: object = object()) -> None: ...
+
+        assert key_of(report, 7) == key_of(report, 7) != key_of(report, 8)
 
     def test_a_text_or_a_function_says_what_is_the_same(self, stage):
         class One(Job):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from minique import Client, Registry, job, status
 from minique.clock import ManualClock
-from minique.store import Finished, Record
+from minique.store import Finished, Reap, Record
 
 HOSTILE = "\x1b[2J\x1b[31mred\r\n\t\x00\x9b\u202egnp.exe"
 BAD_FAILURE = json.dumps({"error": HOSTILE, "message": HOSTILE, "traceback": f"{HOSTILE}\n{HOSTILE}", HOSTILE: HOSTILE})
@@ -173,6 +173,18 @@ class TestOneJob:
         text = status.job_text(row)
         assert "last failure  ValueError: no\n" in text
         assert text.endswith("\n\n    one\n    two")
+
+    def test_terms_are_shown_and_how_each_worker_died(self, mq, clock):
+        one = mq.enqueue_in(5, job(queue="mail", registry=Registry(), unique="only", expires_in=60)(send.function), 7)
+        row = status.job(mq, one.id)
+        assert (row["unique_key"], row["expires"]) == ("send:only", "2023-11-14T22:14:25.000+00:00")
+        plain = mq.enqueue(send, 7)
+        assert not {"unique_key", "expires", "died"} & set(status.job(mq, plain.id))
+        take(mq, "worker:1")
+        mq.store.trip([Reap(10, worker="worker", why="killed by SIGSEGV")], clock.stamp())
+        row = status.job(mq, plain.id)
+        assert (row["deaths"], row["died"]) == (1, ["killed by SIGSEGV"])
+        assert is_plain(status.job_text(row))
 
     def test_what_cannot_be_read_is_shown_as_it_is(self, mq, clock):
         id = mq.new_id()
