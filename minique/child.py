@@ -36,11 +36,8 @@ from minique.clock import SystemClock
 from minique.errors import UnknownJobClass, UsageError
 from minique.importing import import_modules
 from minique.job_class import JobClass, with_options
-from minique.perform import Context, Outcome, Raised, run
+from minique.perform import SOFTWARE_ERROR, Context, Outcome, Raised, run
 from minique.registry import Registry, default_registry
-
-SOFTWARE_ERROR = 70
-"""The exit code of a child that could not even report what went wrong."""
 
 FRAME_LIMIT_BYTES = 16 * 1024 * 1024
 """Arguments and results have limits of their own, far below; this one is for many follow-ups, and for rubbish."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import sys
 import traceback
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 RESULT_LIMIT_BYTES = 512 * 1024
 TRACEBACK_LIMIT_CHARACTERS = 32 * 1024
 FOLLOW_UP_LIMIT = 1000
+SOFTWARE_ERROR = 70
+"""The exit code of a child that could not even report what went wrong."""
 
 _PACKAGE = __file__.rpartition("perform.py")[0]
 
@@ -193,6 +196,16 @@ def run(
 
 
 def _run(job_class: JobClass, running: RunningJob, call: Call) -> Any:
+    me = os.getpid()
+    try:
+        return _perform(job_class, running, call)
+    finally:
+        if os.getpid() != me:
+            # A process that the job forked came back here, too. It must not speak for the job, nor be a second worker.
+            os._exit(SOFTWARE_ERROR)
+
+
+def _perform(job_class: JobClass, running: RunningJob, call: Call) -> Any:
     hooks = job_class.hooks
     for hook in hooks.of_before_perform:
         _awaited(hook(running))

@@ -217,6 +217,17 @@ def leave_a_child(path: str) -> str:
     return "done"
 
 
+def return_twice(code: int) -> str:
+    """Fork, as beginners do, and let both processes go on to the end; or raise there."""
+    pid = os.fork()
+    if pid == 0:
+        if code:
+            raise ValueError("from a child's child")
+        return "from a child's child"
+    _, status = os.waitpid(pid, 0)
+    return f"its child exited with code {os.waitstatus_to_exitcode(status)}"
+
+
 def leave_stdout_closed() -> str:
     sys.stdout.close()
     return "done"

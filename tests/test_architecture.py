@@ -237,7 +237,8 @@ ALONE = {
     # package, what it does: who alone may
     ("minique", ASKS_THE_TIME): {"clock"},
     ("minique", FORKS_WAITS_AND_KILLS): {"processes", "child", "tree"},  # those run jobs, the other programs
-    ("minique", LEAVES_AT_ONCE): {"child", "programs", "tree"},
+    # `perform` when a process that the job forked comes back.
+    ("minique", LEAVES_AT_ONCE): {"child", "perform", "programs", "tree"},
     ("minique", HANDLES_SIGNALS): {"child", "programs", "tree"},
     ("minique", WAITS): {"loop", "processes", "programs"},  # for a child that gets ready; the thread of a keeper
     ("minique", STARTS_THREADS): {"programs"},

@@ -272,6 +272,13 @@ class TestViolentEnds:
     def test_a_job_that_closes_stdout_has_done_its_work(self, processes: Forks | Spawns) -> None:
         assert do(processes, jobs.leave_stdout_closed) == Returned('"done"')
 
+    @pytest.mark.parametrize("code", [0, 1])
+    def test_a_child_of_the_job_that_comes_back_as_well_does_not_speak_for_it(
+        self, processes: Forks | Spawns, code: int
+    ) -> None:
+        assert do(processes, jobs.return_twice, code) == Returned('"its child exited with code 70"')
+        assert do(processes, jobs.leave_stdout_closed) == Returned('"done"')
+
     @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the limit is not kept")
     def test_a_limit_of_memory_is_an_exception_like_others(self, processes: Forks | Spawns) -> None:
         ending = do(processes, jobs.ask_for_memory, 1 << 34)

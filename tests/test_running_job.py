@@ -5,6 +5,7 @@ Each story runs from the producer's call to what stands on the server, on memory
 
 from __future__ import annotations
 
+import os
 from datetime import datetime, timedelta
 
 import pytest
@@ -597,3 +598,15 @@ class TestPausedAndKilled:
         cue.ends(Died(11, 0, "the child was killed by SIGSEGV"))
         worker.tick()
         assert stage.failure(one.id)["message"] == "the child was killed by SIGSEGV"
+
+
+def test_in_line_a_process_that_the_job_forked_is_no_second_worker(stage):
+    # given a job that forks, and both of them go on to the end
+    @job(registry=stage.registry)
+    def twice() -> str:
+        pid = os.fork()
+        return f"exited with code {os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}" if pid else "not the job"
+
+    handle = stage.mq.enqueue(twice)
+    drain(stage)
+    assert handle.result(0) == "exited with code 70"
