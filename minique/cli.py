@@ -33,7 +33,7 @@ from minique.schedule import Entry
 from minique.schedule_file import read_schedule
 from minique.store import Record
 from minique.subscription import Subscription
-from minique.supervisor import HAD_WORK, Makers
+from minique.supervisor import HAD_WORK, MISTAKEN, Makers
 from minique.tree import Program, become
 from minique.worker import BATCH_LIMIT, LEASE_SECONDS, SHUTDOWN_TIMEOUT_SECONDS, Settings
 
@@ -42,10 +42,20 @@ FINE, FAILED, USAGE, UNREACHABLE = 0, 1, 2, 3
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    _have_all_streams()
     typed = sys.argv[1:] if arguments is None else list(arguments)
     options = _parser().parse_args(typed)
     options.typed = typed
     return _answer(options)
+
+
+def _have_all_streams() -> None:
+    """Where one was closed (`2>&-`), the first file or socket would get its number, and all that is written there."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)  # the lowest that is free: perhaps it is that one already
+            os.set_inheritable(number, True)
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115  (it stays open)
 
 
 def _answer(options: argparse.Namespace) -> int:
@@ -59,7 +69,7 @@ def _answer(options: argparse.Namespace) -> int:
         return UNREACHABLE
     except (UsageError, LayoutMismatch) as error:
         print(f"minique: {error}", file=sys.stderr)
-        return USAGE
+        return MISTAKEN if getattr(options, "part", "") else USAGE
     except (ServerError, ChildNotReady) as error:
         print(f"minique: {error}", file=sys.stderr)
         return FAILED

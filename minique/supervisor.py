@@ -41,7 +41,9 @@ SHOW_EACH_SECONDS = 0.05
 LONGEST_REST_SECONDS = 1.0
 
 USAGE = 2
-"""The exit code of a program that was told something wrong, and would be again."""
+"""The exit code of all when a program was told something wrong, and would be again."""
+MISTAKEN = 78
+"""The exit code of that program: none that a job which runs in a worker itself is likely to end it with."""
 HAD_WORK = 10
 """The exit code of an heir that did its work, and found something to give back."""
 
@@ -220,7 +222,7 @@ class Supervisor:
         why = "" if state.is_stopping and not (death.signal or death.exit_code) else death.how
         grave = Grave(slot.name, death.pid, why, now)
         self.state = state._replace(slots=tuple(slots), graves=(*state.graves, grave))
-        gives_up = death.exit_code == USAGE and not state.is_stopping
+        gives_up = death.exit_code == MISTAKEN and not state.is_stopping
         fields = {"worker": slot.name, "pid": death.pid, "how": death.how, "lived_seconds": round(lived, 3)}
         if not (gives_up or state.is_stopping):
             fields["restart_in_seconds"] = round(slots[place].start_at - now, 3)

@@ -81,10 +81,10 @@ def poison(path: str) -> None:
 
 
 @job()
-def end_without_a_word(path: str) -> None:
-    """End the whole process as if all were well."""
+def end_without_a_word(path: str, code: int) -> None:
+    """End the whole process."""
     write_line(path, str(os.getpid()))
-    os._exit(0)
+    os._exit(code)
 
 
 @job()

@@ -6,6 +6,8 @@ import ctypes
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -24,6 +26,7 @@ from minique.supervisor import (
     HEIR_MARGIN_SECONDS,
     KILL_MARGIN_SECONDS,
     LONGEST_PAUSE_SECONDS,
+    MISTAKEN,
     STEADY_SECONDS,
     USAGE,
     Makers,
@@ -254,7 +257,7 @@ class TestRestarts:
     def test_one_that_was_told_something_wrong_ends_the_tree_with_its_code(self) -> None:
         stage = Stage(workers=2)
         first, second = stage.workers()
-        stage.tree.die(first, code=USAGE)
+        stage.tree.die(first, code=MISTAKEN)
         stage.tick()
         assert (second, signal.SIGTERM) in stage.tree.told
         for pid in sorted(stage.tree.alive):
@@ -592,15 +595,16 @@ class TestATree:
         assert len(lines(tmp_path / "deaths")) == 3
         assert "killed by SIGKILL" in bad.record().failure
 
-    def test_a_job_that_ends_its_worker_with_code_0_is_not_taken_for_a_goodbye(
-        self, minique: Commands, mq: Client, path: Path
+    @pytest.mark.parametrize("code", [0, 1, 2, 3])
+    def test_a_job_that_ends_its_worker_with_a_code_that_has_a_meaning_is_a_death_like_others(
+        self, minique: Commands, mq: Client, path: Path, code: int
     ) -> None:
         # given a lease of an hour: nobody else would give the job back
         running = up(minique, mq, "--mode", "inline", workers_wanted=1)
-        bad = mq.enqueue(end_without_a_word, str(path))
+        bad = mq.enqueue(end_without_a_word, str(path), code)
         until(lambda: running.must_run() and bad.state() == "failed", PATIENCE_SECONDS)
         assert len(lines(path)) == 3
-        assert "exited with code 0" in bad.record().failure
+        assert f"exited with code {code}" in bad.record().failure
 
     def test_many_poison_jobs_do_not_keep_the_others_waiting(
         self, minique: Commands, mq: Client, path: Path, tmp_path: Path
@@ -715,8 +719,24 @@ class TestSpawned:
         result = minique.run("up", "--mode", "spawn", "--import", "no.such.place", "--workers", "2")
         assert result.code == USAGE
         assert "there is no module 'no.such.place' to import" in result.errors
-        assert 'how="exited with code 2"' in result.errors
+        assert f'how="exited with code {MISTAKEN}"' in result.errors
         assert 1 <= result.errors.count("there is no module") <= 2, "each of them tried once at most"
+
+
+def test_without_a_stderr_all_goes_on(minique: Commands, mq: Client, path: Path) -> None:
+    # given as by `2>&-`: the number is free, and the first file or socket that was opened would get it
+    words = [sys.executable, "-m", "minique", "up", "--workers", "1", "--import", "tests.sample_jobs"]
+    words += ["--url", minique.url, "--namespace", minique.namespace]
+    started = subprocess.Popen(["/bin/sh", "-c", 'exec "$@" 2>&-', "sh", *words])
+    try:
+        handle = mq.enqueue(mark, str(path), 1)
+        until(lambda: started.poll() is not None or handle.state() == "done", PATIENCE_SECONDS)
+        assert handle.state() == "done"
+        started.terminate()
+        assert started.wait(PATIENCE_SECONDS) == 0
+    finally:
+        started.kill()
+        started.wait()
 
 
 class TestMistakes:
