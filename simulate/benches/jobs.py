@@ -1,0 +1,67 @@
+"""What every contender runs: a job that does nothing but count, or, where workers are killed, write itself down."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from minique.clock import SystemClock
+from minique.job import job
+from minique.loop import sleep_until
+
+_clock = SystemClock()
+
+
+FOR_EVER_SECONDS = 1e6
+
+
+class Tally:
+    """What this process has done. Forked children have copies of their own."""
+
+    def __init__(self) -> None:
+        self.done = 0
+        self.watched: dict[int, Callable[[], None]] = {}
+        """What to do when so many are done."""
+        self.each: Callable[[], None] | None = None
+        self.book: int | None = None
+        """Where each job writes its number as it begins, before it works for so long:"""
+        self.work_seconds = 0.0
+
+    def count(self) -> None:
+        self.done += 1
+        if self.each:
+            self.each()
+        if self.done in self.watched:
+            self.watched[self.done]()
+
+
+tally = Tally()
+
+
+def step(number: int) -> None:
+    """One job."""
+    if tally.book is not None:
+        os.write(tally.book, b"%d\n" % number)
+        sleep_until(tally.work_seconds)
+    tally.count()
+
+
+@job(queue="bench", name="step")
+def minique_step(number: int) -> None:
+    """One job of minique's: itself a no-op, as a user would write it, in the same function as everybody's."""
+    step(number)
+
+
+@job(queue="bench", name="look")
+def look() -> float:
+    """When it began, on the clock that all processes of a machine share."""
+    return _clock.elapsed()
+
+
+@job(queue="bench", name="slow")
+def slow(seconds: float) -> tuple[int, float, float]:
+    """Who ran it, from when to when."""
+    began = _clock.elapsed()
+    if seconds:
+        sleep_until(seconds)
+    return os.getpid(), began, _clock.elapsed()

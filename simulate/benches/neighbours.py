@@ -1,0 +1,144 @@
+"""What becomes of jobs whose workers are killed: beside the rates, with `bench throughput --kills N`.
+
+One worker of each contender is killed, with all that it forked, and started again, so many times while it works; each
+job writes its number into a file as it begins. Then everybody gets the same time to find what was left behind. *Lost*
+is what had not begun by then: also what is still kept somewhere, and would have come later. *Twice* is what began more
+than once, as at-least-once must do with what was running at a kill.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+from minique.clock import SystemClock
+from minique.loop import sleep_until
+from minique.wire import Server
+from simulate.bench import REPOSITORY, Advance, BenchError, bench
+from simulate.benches.contenders import ENTRIES
+from simulate.benches.throughput import play
+
+JOBS, WORK_SECONDS = 1000, 0.002
+AFTERWARDS_SECONDS = 45.0
+"""Since the last job began, before what is missing counts as lost: more than all leases and timeouts chosen here."""
+PATIENCE_SECONDS = 60.0
+LOOK_EVERY_SECONDS = 0.005
+
+_clock = SystemClock()
+
+
+@dataclass(frozen=True)
+class Survival:
+    name: str
+    jobs: int
+    kills: int
+    lost: int
+    twice: int
+    recovered_seconds: float | None
+    """From the last kill to the last job's beginning; None when some are lost."""
+    afterwards_seconds: float
+
+
+def survivals(
+    against: Sequence[str],
+    kills: int,
+    advance: Advance = lambda done: None,
+    jobs: int = JOBS,
+    afterwards_seconds: float = AFTERWARDS_SECONDS,
+) -> list[dict[str, object]]:
+    """One row for each contender; `advance` is told how many kills there were. Raises BenchError."""
+    found = []
+    for turn, name in enumerate(contenders(against)):
+        with bench() as here, tempfile.TemporaryDirectory(prefix="minique-kills-") as folder:
+            victim = _Victim(name, Server(here.url), Path(folder) / "book", jobs)
+            row = victim.killed(kills, partial(_add, advance, turn * kills), afterwards_seconds)
+            found.append(asdict(row))
+    return found
+
+
+def _add(advance: Advance, before: int, kills: int) -> None:
+    advance(before + kills)
+
+
+def contenders(against: Sequence[str]) -> list[str]:
+    return [name for name, entry in ENTRIES.items() if entry.family in ("minique", *against)]
+
+
+class _Victim:
+    def __init__(self, name: str, server: Server, book: Path, jobs: int) -> None:
+        self._name, self._server, self._book, self._jobs = name, server, book, jobs
+
+    def killed(self, kills: int, advance: Advance, afterwards_seconds: float) -> Survival:
+        ones = {"url": self._server.url, "who": self._name, "ones": self._jobs, "many": 0, "drains": False}
+        play([("contend", ones)])
+        expected = set(range(self._jobs + 1))
+        last_kill = _clock.elapsed()
+        for kill in range(1, kills + 1):
+            worker = self._start()
+            try:
+                self._await_progress(worker, self._jobs * kill // (kills + 1))
+            finally:
+                _end(worker)
+            last_kill = _clock.elapsed()
+            advance(kill)
+        worker = self._start()
+        try:
+            seen, changed = 0, _clock.elapsed()
+            while set(self._begun()) != expected and _clock.elapsed() < changed + afterwards_seconds:
+                if worker.poll() is not None:
+                    # RQ's worker, for one, ends itself when it finds out that its predecessor's name is taken.
+                    worker = self._start()
+                sleep_until(10 * LOOK_EVERY_SECONDS)
+                now = sum(self._begun().values())
+                if now != seen:
+                    seen, changed = now, _clock.elapsed()
+        finally:
+            _end(worker)
+        begun = self._begun()
+        lost = len(expected - set(begun))
+        twice = sum(times > 1 for times in begun.values())
+        took = None if lost else round(max(0.0, changed - last_kill), 2)
+        return Survival(self._name, self._jobs + 1, kills, lost, twice, took, afterwards_seconds)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        options = {"url": self._server.url, "who": self._name, "book": str(self._book), "work_seconds": WORK_SECONDS}
+        return subprocess.Popen(
+            [sys.executable, "-m", "simulate.benches.players", "serve", json.dumps(options)],
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            cwd=REPOSITORY,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def _await_progress(self, worker: subprocess.Popen[bytes], enough: int) -> None:
+        gives_up = _clock.elapsed() + PATIENCE_SECONDS
+        begun_before = sum(self._begun().values())
+        # At least one more, so that none is killed before it works.
+        while sum(self._begun().values()) < max(enough, begun_before + 1):
+            if _clock.elapsed() > gives_up or worker.poll() is not None:
+                raise BenchError(f"{self._name}: a worker did not work on; only {begun_before} jobs had begun")
+            sleep_until(LOOK_EVERY_SECONDS)
+
+    def _begun(self) -> Counter[int]:
+        try:
+            return Counter(map(int, self._book.read_text().split()))
+        except FileNotFoundError:
+            return Counter()
+
+
+def _end(worker: subprocess.Popen[bytes]) -> None:
+    """With all that it forked: it leads a session of its own."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(worker.pid, signal.SIGKILL)
+    worker.wait()
