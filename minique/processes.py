@@ -485,6 +485,7 @@ class _Child:
         except Rubbish:
             return _rubbish(beginning)
         if has_ended:
+            self._end_group()
             return _died(self._status or 0, bytes(self._received), kills_for_memory)
         return None
 
@@ -520,10 +521,14 @@ class _Child:
     def kill(self) -> None:
         """Kill the child and all that it started in its process group."""
         if not self.is_over():
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, signal.SIGKILL)
+            self._end_group()
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
+
+    def _end_group(self) -> None:
+        # Also just after the child's own end: as long as one of its group is alive, nobody else is given the number.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
 
     def show_stacks(self) -> None:
         if self._status is None:  # not asked for here, where a handler may have come between two lines of `is_over`

@@ -332,15 +332,19 @@ class TestViolentEnds:
         until(lambda: not is_alive(busy), PATIENCE_SECONDS)
 
     @pytest.mark.parametrize("code", [0, 3])
-    def test_a_grandchild_that_holds_the_pipe_does_not_hide_the_childs_death(
+    def test_a_grandchild_that_holds_the_pipe_does_not_hide_the_childs_death_and_ends_with_it(
         self, processes: Forks | Spawns, tmp_path: Path, code: int
     ) -> None:
+        ending = do(processes, jobs.leave_a_grandchild, str(tmp_path / "pid"), code)
+        assert isinstance(ending, Died)
+        assert ending.exit_code == code
+        # The job's next attempt must not run beside what this one had started.
+        grandchild = int((tmp_path / "pid").read_text())
         try:
-            ending = do(processes, jobs.leave_a_grandchild, str(tmp_path / "pid"), code)
-            assert isinstance(ending, Died)
-            assert ending.exit_code == code
+            until(lambda: not is_alive(grandchild), 5)
         finally:
-            os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+            if is_alive(grandchild):
+                os.kill(grandchild, signal.SIGKILL)
 
     @needs_proc
     def test_kill_ends_all_that_the_job_started(self, processes: Forks | Spawns, tmp_path: Path) -> None:
