@@ -21,13 +21,14 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from simulate import bench, cells, experiments, modes, recovery, replications, report, traces
+from simulate import bench, calibrate, cells, experiments, modes, recovery, replications, report, traces
 from simulate import designs as ladder
 from simulate import sweep as sweeping
 from simulate.benches import report as speed
 from simulate.chaos import command, conductor
 from simulate.chaos.report import chaos_figure, judge
 from simulate.chaos.server import NoServer
+from simulate.costs import Costs
 from simulate.experiments import Comparison
 from simulate.history import to_line
 from simulate.plots import compare_figure, count, duration, sweep_figure, theory_figure
@@ -66,7 +67,7 @@ def positive(convert: Callable[[str], float]) -> Callable[[str], float]:
 def parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
     """The command line, and the part of it that belongs to each verb."""
     top = argparse.ArgumentParser(prog="python -m simulate", description="The experiments.")
-    verbs = top.add_subparsers(dest="verb", required=True, metavar="compare|sweep|theory|bench|chaos")
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="compare|sweep|theory|calibrate|bench|chaos")
     compare = verbs.add_parser("compare", help="one load, several designs: who waits how long, and what a crash costs")
     load = compare.add_argument_group("the load")
     load.add_argument("--trace", metavar="FILE", help="replay a log: .swf, .csv or .jsonl, each also with .gz")
@@ -115,6 +116,7 @@ def parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser
         f"(default: {DEFAULT_REPLICATIONS}; a trace is one)",
     )
     compare.add_argument("--json", action="store_true", help="print the JSON instead of the tables")
+    add_costs(compare)
     curve = verbs.add_parser("sweep", help="waiting over one parameter: theory as a line, dots with intervals")
     curve.add_argument("--over", choices=tuple(sweeping.PARAMETERS), required=True, help="which parameter")
     curve.add_argument("--values", type=numbers, metavar="X,X", help="its values (default: six that show the shape)")
@@ -153,6 +155,7 @@ def parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser
         help="where figure, JSON and CSV go (default: %(default)s)",
     )
     curve.add_argument("--json", action="store_true", help="print the JSON instead of the table")
+    add_costs(curve)
     theory = verbs.add_parser("theory", help="closed forms beside the simulator, kind by kind of queue")
     theory.add_argument(
         "--runs",
@@ -178,6 +181,15 @@ def parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser
         help="where figure, JSON and CSV go (default: %(default)s)",
     )
     theory.add_argument("--json", action="store_true", help="print the JSON instead of the table")
+    learn = verbs.add_parser("calibrate", help="a few seconds to learn what each step costs on this machine")
+    learn.add_argument(
+        "--output",
+        type=Path,
+        default=Path("results"),
+        metavar="FOLDER",
+        help="where costs.json goes (default: %(default)s)",
+    )
+    learn.add_argument("--json", action="store_true", help="print the JSON instead of the table")
     measure = verbs.add_parser("bench", help="real processes on a real server: how late, how fast")
     subjects = measure.add_subparsers(dest="subject", metavar="throughput|scheduler|modes|recovery")
     fast = subjects.add_parser("throughput", help="jobs per second, what each costs, how it grows; beside others")
@@ -261,6 +273,7 @@ def parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser
         "compare": compare,
         "sweep": curve,
         "theory": theory,
+        "calibrate": learn,
         "bench": measure,
         "throughput": fast,
         "scheduler": scheduler,
@@ -268,6 +281,18 @@ def parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser
         "recovery": recovering,
         "chaos": havoc,
     }
+
+
+def add_costs(one: argparse.ArgumentParser) -> None:
+    """The option by which costs come from a file."""
+    one.add_argument(
+        "--costs", type=Path, metavar="FILE", help="costs of this machine, as calibrate wrote them (default: assumed)"
+    )
+
+
+def chosen_costs(options: argparse.Namespace) -> Costs:
+    """From the file that was named, or assumed."""
+    return calibrate.read(options.costs)[0] if options.costs is not None else Costs()
 
 
 def several(convert: Callable[[str], float]) -> Callable[[str], tuple[float, ...]]:
@@ -300,6 +325,7 @@ def main(arguments: Sequence[str] | None = None, clock: Callable[[], float] = ti
             "compare": compare,
             "sweep": sweep,
             "theory": theory,
+            "calibrate": calibrate_run,
             "bench": bench_all,
             "throughput": bench_throughput,
             "scheduler": bench_scheduler,
@@ -308,7 +334,7 @@ def main(arguments: Sequence[str] | None = None, clock: Callable[[], float] = ti
             "chaos": chaos_run,
         }
         return doing[word](options, clock)
-    except (UsageError, traces.TraceError) as problem:
+    except (UsageError, traces.TraceError, calibrate.CostsUnusable) as problem:
         print(f"simulate: {problem}", file=sys.stderr)
         return USAGE
     except (bench.BenchError, NoServer) as problem:
@@ -332,7 +358,7 @@ def compare(options: argparse.Namespace, clock: Callable[[], float]) -> int:
         raise UsageError(f"--designs: {problem}") from None
     if not kinds:
         raise UsageError(f"--designs names none; known: {', '.join(ladder.KNOWN)}")
-    sets = chosen_loads(options)
+    sets, costs = chosen_loads(options), chosen_costs(options)
     folder = prepared(options.output)
     done: list[Comparison] = []
     times = experiments.runs(list(kinds))
@@ -345,6 +371,7 @@ def compare(options: argparse.Namespace, clock: Callable[[], float]) -> int:
                     load,
                     list(kinds),
                     options.workers,
+                    costs=costs,
                     seed=seed,
                     others=others,
                     progress=partial(_advance, advance, before),
@@ -375,7 +402,8 @@ def sweep(options: argparse.Namespace, clock: Callable[[], float]) -> int:
     names = [name.strip() for name in (options.designs or ",".join(parameter.designs)).split(",") if name.strip()]
     values = options.values or parameter.values
     setting = sweeping.Setting(
-        **{name: getattr(options, name) for name in ("utilisation", "workers", "service", "variance", "poll", "lease")}
+        **{name: getattr(options, name) for name in ("utilisation", "workers", "service", "variance", "poll", "lease")},
+        costs=chosen_costs(options),
     )
     folder = prepared(options.output)
     times = options.replications
@@ -436,6 +464,31 @@ def write_rows(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]])
     """Writes a table as CSV."""
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([header, *rows])
+
+
+def calibrate_run(options: argparse.Namespace, clock: Callable[[], float]) -> int:
+    """The verb `calibrate`."""
+    folder = prepared(options.output)
+    with ended_by_term(), progress_bar(calibrate.STEPS, clock, "measuring", "steps") as advance:
+        found = calibrate.calibrate(advance)
+    text, data = experiments.as_json(found.to_dict()), folder / "costs.json"
+    with whole_file(data) as path:
+        path.write_text(text, encoding="utf-8")
+    if options.json:
+        print(text, end="")
+    else:
+        calibrate.report(console(), found, data)
+    return FINE
+
+
+@contextlib.contextmanager
+def ended_by_term() -> Iterator[None]:
+    """A friendly kill is as good as Control-C: what was started here is ended here."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def bench_all(options: argparse.Namespace, clock: Callable[[], float]) -> int:

@@ -175,7 +175,7 @@ class Sweep:
             "seed": self.seed,
             "replications": self.replications,
             "setting": {**setting, "poll": self.setting.poll, "lease": self.setting.lease},
-            "costs_are": "assumed",
+            "costs_are": self.setting.costs.origin,
             "designs": [
                 {
                     "design": series.design,
@@ -331,8 +331,8 @@ def theory_of(design: str, setting: Setting, measured: str) -> Line | None:
         return Line(2 * costs.commit + theory.polled_wait(rate, service, variation, setting.poll), "exact")
     if design != "minique":
         return None
-    # Enqueued, woken, claimed, handed over; and before the next one is begun: woken, told and claimed, handed over.
-    service, variation = lengthened(setting, costs.wake_up + costs.round_trip + costs.hand_over)
+    # Enqueued, woken, claimed, handed over; and before the next one is begun: heard, told and claimed, handed over.
+    service, variation = lengthened(setting, costs.end_of_child + costs.round_trip + costs.hand_over)
     least = 2 * costs.round_trip + costs.wake_up + costs.hand_over
     wait = theory.allen_cunneen(rate, service, setting.workers, 1.0, variation)
     # The fixed cost makes an exponential time a little less variable; by so little it is no matter.

@@ -252,7 +252,10 @@ ALONE = {
     ("naive_daemon", WAITS): {"__main__", "timer"},  # a timer is one that waits
     ("naive_daemon", DRAWS_AT_RANDOM): set(),
     ("simulate", ASKS_THE_TIME): {"cli"},  # for its progress bar
-    ("simulate", WAITS): {"chaos.proxy"},  # for whichever of its connections has something to say
+    ("simulate", WAITS): {
+        "chaos.proxy",  # for whichever of its connections has something to say
+        "live_jobs",  # whose work it is, to the microsecond
+    },
     # Which measure real processes, and kill them.
     ("simulate", FORKS_WAITS_AND_KILLS): {
         "bench",

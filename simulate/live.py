@@ -1,0 +1,478 @@
+"""The same load in reality and in the simulator: `python -m simulate live`.
+
+Reality is a private server with real `minique worker` processes, or the real naive daemon on a SQLite file; this
+process plays the producer. Jobs sleep, or keep a processor busy, for their service time and say when they began and
+ended. *Waiting* is from the moment for which an arrival was planned to the beginning of its work: a producer that comes
+late makes the wait longer, not shorter.
+
+The simulator is given the same arrivals and the same work, with costs that were measured on this machine. What both say
+is set side by side, on one load: these are percentiles of what happened to these jobs, no estimates of the long run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from minique.client import Client
+from minique.clock import SystemClock
+from minique.connect import connect
+from minique.loop import sleep_until
+from naive_daemon.database import Database
+from simulate import designs as ladder
+from simulate import live_jobs
+from simulate.actors import World
+from simulate.bench import LOOK_EVERY_SECONDS, REPOSITORY, BenchError, bench
+from simulate.costs import Costs
+from simulate.designs.naive import Naive
+from simulate.intervals import Numbers
+from simulate.workload import Load, poisson_arrivals, service_times, stream
+
+DESIGNS = ("minique", "inline", "naive")
+LEAD_SECONDS = 0.5
+"""Between the moment called zero and the first arrival."""
+WARM_UP_JOBS, WARM_UP_SECONDS = 3, 0.02
+START_SECONDS = 60.0
+STOP_SECONDS = 5.0
+PATIENCE_SECONDS = 60.0
+LONGEST_SECONDS = 600.0
+"""A load that would take longer is refused: somebody sits and waits."""
+MEASURES = ("mean", "p50", "p90", "p99")
+PERCENTILES = (50, 90, 99)
+
+_clock = SystemClock()
+
+Advance = Callable[[float], object]
+
+
+@dataclass(frozen=True)
+class Played:
+    """What really happened to each job, in the order of arrival; seconds from the moment called zero."""
+
+    arrived: Numbers
+    """For when it was planned."""
+    woke: Numbers
+    """When the producer turned to it."""
+    sent: Numbers
+    """When the producer had handed it in."""
+    began: Numbers
+    ended: Numbers
+    zero: float
+    """On the clock of this machine."""
+    ids: tuple[str, ...] = ()
+    """Of jobs of minique."""
+
+    @property
+    def waiting(self) -> Numbers:
+        return self.began - self.arrived
+
+    @property
+    def late(self) -> Numbers:
+        """How late the producer turned to each."""
+        return self.woke - self.arrived
+
+
+# Real programs.
+
+
+@contextlib.contextmanager
+def programs(
+    commands: Sequence[Sequence[str]], folder: Path, **environment: str
+) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Commands that run meanwhile; ended at the end, gently and then by force. Their stderr goes to `folder`."""
+    started: list[subprocess.Popen[bytes]] = []
+    told = {**os.environ, "PYTHONPATH": str(REPOSITORY), **environment}
+    try:
+        for number, words in enumerate(commands):
+            with open(folder / f"stderr-{number}", "ab") as log:
+                started.append(subprocess.Popen([sys.executable, *words], env=told, cwd=folder, stdout=log, stderr=log))
+        yield started
+    finally:
+        for one in started:
+            if one.poll() is None:
+                one.send_signal(signal.SIGTERM)
+        deadline = _clock.elapsed() + STOP_SECONDS
+        for one in started:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                one.wait(max(0.0, deadline - _clock.elapsed()))
+            one.kill()
+            one.wait()
+
+
+def until(
+    condition: Callable[[], object], otherwise: str, running: Sequence[subprocess.Popen[bytes]], folder: Path,
+    seconds: float,
+) -> None:  # fmt: skip
+    """Wait for a condition. Raises BenchError when a program ends before that, or time runs out."""
+    gives_up = _clock.elapsed() + seconds
+    while not condition():
+        ended = any(one.poll() is not None for one in running)
+        if ended or _clock.elapsed() > gives_up:
+            said = "".join(path.read_text(errors="backslashreplace") for path in sorted(folder.glob("stderr-*")))
+            words = f"; what was said last: {said[-500:].strip()}" if said.strip() else ""
+            raise BenchError(f"{'a program ended before its time' if ended else otherwise}{words}")
+        sleep_until(LOOK_EVERY_SECONDS)
+
+
+class Crew:
+    """Workers of minique that wait for jobs."""
+
+    def __init__(self, mq: Client, running: Sequence[subprocess.Popen[bytes]], folder: Path) -> None:
+        self._mq, self._running, self._folder = mq, running, folder
+
+    def wait(self, condition: Callable[[], object], otherwise: str, seconds: float) -> None:
+        until(condition, otherwise, self._running, self._folder, seconds)
+
+    def completed(self) -> int:
+        return self._mq.overview().stats.get("complete", 0)
+
+    def play(self, load: Load, way: str, advance: Advance = lambda jobs: None) -> Played:
+        """Plays a load to its last end. Raises BenchError when a job fails, dies or does not come to an end."""
+        mq, before = self._mq, self.completed()
+        ids: list[str] = []
+
+        def hand_in(job: int, seconds: float) -> None:
+            ids.append(mq.enqueue(live_jobs.live, job, seconds, way).id)
+
+        zero = _clock.elapsed() + LOOK_EVERY_SECONDS
+        woke, sent = produce(zero, load, hand_in, advance)
+
+        def is_over() -> bool:
+            done = self.completed() - before
+            advance(done)
+            return done >= load.jobs
+
+        self.wait(is_over, f"not all of {load.jobs:,} jobs came to an end", patience(load))
+        began, ended = np.array([mq.job(id).result(timeout=0) for id in ids], dtype=float).T
+        wrong = {
+            name: count for name, count in mq.overview().stats.items() if name in ("retry", "fail", "reap") and count
+        }
+        if wrong:
+            raise BenchError(f"jobs failed or died, which none should: {wrong}")
+        return Played(load.arrived, woke, sent, began - zero, ended - zero, zero, tuple(ids))
+
+
+@contextlib.contextmanager
+def crew(url: str, namespace: str, words: Sequence[str], workers: int, folder: Path) -> Iterator[Crew]:
+    """So many processes started with these words, which have done their first jobs."""
+    with connect(url, namespace) as mq, programs([words] * workers, folder) as running:
+        found = Crew(mq, running, folder)
+        found.wait(lambda: len(mq.overview().workers) >= workers, "the workers did not start", START_SECONDS)
+        jobs = WARM_UP_JOBS * workers
+        mq.enqueue_many(live_jobs.live, [(-1, WARM_UP_SECONDS)] * jobs)
+        found.wait(lambda: found.completed() >= jobs, "the first jobs did not come to an end", START_SECONDS)
+        yield found
+
+
+def worker_words(url: str, namespace: str, mode: str) -> list[str]:
+    """The command of one worker of minique, after the name of Python."""
+    words = ["-m", "minique", "worker", "--url", url, "--namespace", namespace, "--import", live_jobs.__name__]
+    return [*words, "--queues", "live", "--mode", mode]
+
+
+def play_minique(url: str, namespace: str, load: Load, workers: int, mode: str, way: str, advance: Advance) -> Played:
+    """Plays the load against real workers of minique."""
+    words = [*worker_words(url, namespace, mode), "--quiet"]
+    with (
+        tempfile.TemporaryDirectory(prefix="minique-live-") as folder,
+        crew(url, namespace, words, workers, Path(folder)) as there,
+    ):
+        return there.play(load, way, advance)
+
+
+def play_naive(load: Load, every: float, phase: float, way: str, advance: Advance) -> Played:
+    """Plays the load against the real naive daemon, whose looks are `phase` after zero and each `every` from there."""
+    with tempfile.TemporaryDirectory(prefix="minique-live-") as name:
+        folder = Path(name)
+        file, notes = folder / "rows.db", folder / "notes"
+        notes.touch()
+        words = ["-m", "naive_daemon", "run", "--database", str(file), "--every", repr(every)]
+        words += ["--work", f"{live_jobs.__name__}:row"]
+        with (
+            contextlib.closing(Database(file)) as table,
+            programs([words], folder, **{live_jobs.NOTES: str(notes)}) as running,
+        ):
+
+            def hand_in(job: int, seconds: float) -> None:
+                table.add("live", [job, seconds, way], now=_clock.wall())
+
+            def ended() -> int:
+                return int(table.execute("SELECT count(*) FROM rows WHERE ended IS NOT NULL")[0][0])
+
+            # The first look is not like the others: Python is still warming up. From the second on they are regular.
+            for number in (1, 2):
+                hand_in(-number, 0.0)
+
+                def is_done(number: int = number) -> bool:
+                    return ended() >= number
+
+                until(is_done, "the daemon did nothing", running, folder, START_SECONDS + 2 * every)
+            last = float(notes.read_text().splitlines()[-1].split()[2])
+            zero = last + every - phase
+            while zero + LEAD_SECONDS < _clock.elapsed():
+                zero += every
+            woke, sent = produce(zero, load, hand_in, advance)
+
+            def is_over() -> bool:
+                done = ended() - 2
+                advance(done)
+                return done >= load.jobs
+
+            until(is_over, f"not all of {load.jobs:,} rows were done", running, folder, patience(load) + 2 * every)
+            errors = table.execute("SELECT count(*), min(error) FROM rows WHERE state = 'error'")[0]
+            if errors[0]:
+                raise BenchError(f"{errors[0]} rows are marked as error, such as {errors[1]!r}")
+        times = {int(n): (float(a), float(b)) for n, a, b in (line.split() for line in notes.read_text().splitlines())}
+    began, finished = np.array([times[job] for job in range(load.jobs)]).T
+    return Played(load.arrived, woke, sent, began - zero, finished - zero, zero)
+
+
+def produce(
+    zero: float, load: Load, hand_in: Callable[[int, float], None], advance: Advance
+) -> tuple[Numbers, Numbers]:
+    """Hands in every job at its moment, or at once if that has passed; answers when each was begun, and was done."""
+    woke, sent = np.empty(load.jobs), np.empty(load.jobs)
+    for job, (arrived, service) in enumerate(zip(load.arrived.tolist(), load.service.tolist(), strict=True)):
+        live_jobs.wait_until(zero + arrived)
+        woke[job] = _clock.elapsed() - zero
+        hand_in(job, service)
+        sent[job] = _clock.elapsed() - zero
+        if job % 16 == 0:
+            advance(job)
+    return woke, sent
+
+
+def patience(load: Load) -> float:
+    """How long the rest may take once all have arrived: as if one process did it all, and a minute more."""
+    return PATIENCE_SECONDS + 2 * float(load.service.sum())
+
+
+# The same in virtual time.
+
+
+def predict(name: str, load: Load, workers: int, costs: Costs, overshoot: float, every: float, seed: int) -> Numbers:
+    """The waiting time of each job, simulated. Sleeps last longer than asked by `overshoot`: work, naps, producer."""
+    own = replace(load, arrived=load.arrived + overshoot, service=load.service + overshoot)
+    world = World(own, workers=workers, costs=costs, seed=seed)
+    kind = ladder.find(name)
+    design = Naive(world, every=every + overshoot) if issubclass(kind, Naive) else kind(world)
+    try:
+        world.run(design)
+    finally:
+        design.close()
+    return world.ledger.column("first_start") - load.arrived
+
+
+def phase_of(every: float, overshoot: float, seed: int) -> float:
+    """When the simulated daemon looks first."""
+    return float(stream(seed, "start 0").random()) * (every + overshoot)
+
+
+# The experiment.
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is played. Times in seconds."""
+
+    designs: tuple[str, ...] = DESIGNS
+    workers: int = 4
+    utilisations: tuple[float, ...] = (0.5, 0.9)
+    service: float = 0.05  # mean
+    variance: float = 1.0  # of the service times, over their squared mean
+    seconds: float = 8.0  # for how long jobs arrive
+    every: float = 0.5  # the daemon sleeps
+    way: str = "sleep"
+    repeat: int = 5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in self.designs:
+            if name not in DESIGNS:
+                raise ValueError(f"{name!r} cannot be played live; known: {', '.join(DESIGNS)}")
+        if not self.designs:
+            raise ValueError(f"no designs; known: {', '.join(DESIGNS)}")
+        for value in self.utilisations:
+            if not 0 < value < 1:
+                raise ValueError(f"a utilisation of {value:g} is not between 0 and 1: above that a backlog only grows")
+        if self.variance < 0:
+            raise ValueError(f"a variance of {self.variance:g} is below zero")
+
+
+def overhead(design: str, costs: Costs) -> float:
+    """What each job costs the process that does it, beside the work."""
+    if design == "naive":
+        return costs.commit
+    each = costs.in_line if design == "inline" else costs.end_of_child + costs.hand_over
+    return costs.round_trip + each
+
+
+def effective(design: str, load: Load, workers: int, costs: Costs, overshoot: float) -> float:
+    """The share of its own processes that a design keeps busy with work and what belongs to it."""
+    each = float(load.service.mean()) + overshoot + overhead(design, costs)
+    span = load.span - float(load.arrived[0])
+    return load.jobs * each / span / (1 if design == "naive" else workers) if span else float("inf")
+
+
+def generated(setting: Setting, design: str, utilisation: float, costs: Costs, overshoot: float) -> Load:
+    """Poisson arrivals that keep the design's own processes so busy, overhead included."""
+    processes = 1 if design == "naive" else setting.workers
+    rate = utilisation * processes / (setting.service + overshoot + overhead(design, costs))
+    jobs = max(10, round(rate * setting.seconds))
+    if setting.variance == 0:
+        service = service_times("fixed", setting.service, jobs, stream(setting.seed, "service"))
+    elif setting.variance == 1:
+        service = service_times("exponential", setting.service, jobs, stream(setting.seed, "service"))
+    else:
+        service = service_times(
+            "lognormal", setting.service, jobs, stream(setting.seed, "service"), variation=setting.variance
+        )
+    # So few draws miss their mean, and with it the utilisation that was asked for.
+    arrived = poisson_arrivals(rate, jobs, stream(setting.seed, "arrivals"))
+    arrived = LEAD_SECONDS + arrived * (jobs / rate / arrived[-1])
+    service = service * (setting.service / float(service.mean()))
+    return Load(f"{utilisation:g}", f"Poisson arrivals, {rate:.3g} a second", arrived, service)
+
+
+def shifted(load: Load) -> Load:
+    """A trace as it is played: its first job comes a little after zero. Raises ValueError if it takes too long."""
+    if load.span > LONGEST_SECONDS:
+        raise ValueError(
+            f"the load takes {load.span:,.0f} s to arrive, more than {LONGEST_SECONDS:g}; "
+            "play it faster with --scale K, or only its beginning with --limit N"
+        )
+    return replace(load, arrived=load.arrived - load.arrived[0] + LEAD_SECONDS)
+
+
+def summary(waiting: Numbers) -> dict[str, float]:
+    """Mean and percentiles, in seconds."""
+    values = np.percentile(waiting, PERCENTILES)
+    return dict(zip(MEASURES, (float(waiting.mean()), *map(float, values)), strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """One design under one load: what was predicted, and what was measured, run by run."""
+
+    design: str
+    load: Load
+    utilisation: float
+    """Effective: work and what belongs to it."""
+    predicted: Numbers
+    runs: tuple[Played, ...]
+
+    @property
+    def measured(self) -> list[dict[str, float]]:
+        return [summary(run.waiting) for run in self.runs]
+
+    def median_of(self, name: str) -> float:
+        return median(run[name] for run in self.measured)
+
+    def difference(self, name: str) -> float:
+        """How much more was predicted than measured, as a share of what was measured; the median of all runs."""
+        said = summary(self.predicted)[name]
+        return median(said / run[name] - 1 if run[name] else float("inf") for run in self.measured)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "design": self.design,
+            "load": {"name": self.load.name, "words": self.load.words, **self.load.figures()},
+            "effective_utilisation": self.utilisation,
+            "predicted_waiting_seconds": summary(self.predicted),
+            "measured_waiting_seconds": self.measured,
+            "predicted_over_measured_minus_one": {name: self.difference(name) for name in MEASURES},
+            "producer_late_seconds": summary(np.concatenate([run.late for run in self.runs])),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """Everything, and on which machine."""
+
+    setting: Setting
+    costs: Costs
+    overshoot: float
+    pairs: tuple[Pair, ...]
+    machine: dict[str, object]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "version": 1,
+            "workers": self.setting.workers,
+            "naive_daemon_sleeps_seconds": self.setting.every,
+            "work": self.setting.way,
+            "seed": self.setting.seed,
+            "repeat": self.setting.repeat,
+            "costs_seconds": self.costs.seconds,
+            "costs_are": self.costs.origin,
+            "sleep_overshoot_seconds": self.overshoot,
+            "machine": self.machine,
+            "pairs": [pair.to_dict() for pair in self.pairs],
+        }
+
+
+def loads(setting: Setting, costs: Costs, overshoot: float, trace: Load | None = None) -> list[tuple[str, Load]]:
+    """Which load is played for which design: the trace for all, or one made for each, alike but for its rate."""
+    if trace is not None:
+        return [(name, shifted(trace)) for name in setting.designs]
+    return [
+        (name, generated(setting, name, utilisation, costs, overshoot))
+        for utilisation in setting.utilisations
+        for name in setting.designs
+    ]
+
+
+def live(
+    setting: Setting, chosen: Sequence[tuple[str, Load]], costs: Costs, overshoot: float,
+    advance: Advance = lambda jobs: None,
+) -> Result:  # fmt: skip
+    """Plays every load in reality, `repeat` times, all in turn, and once in the simulator. Raises BenchError.
+
+    `advance` is told how many jobs are done.
+    """
+    before = os.getloadavg()
+    runs: list[list[Played]] = [[] for _ in chosen]
+    done = 0.0
+    phase = phase_of(setting.every, overshoot, setting.seed)
+    with bench() as here:
+        machine = here.about()
+        for turn in range(setting.repeat):
+            for place, (name, load) in enumerate(chosen):
+
+                def tell(jobs: float, before: float = done) -> None:
+                    advance(before + jobs)
+
+                if name == "naive":
+                    played = play_naive(load, setting.every, phase, setting.way, tell)
+                else:
+                    mode = "inline" if name == "inline" else "fork"
+                    namespace = f"live-{turn}-{place}"
+                    played = play_minique(here.url, namespace, load, setting.workers, mode, setting.way, tell)
+                runs[place].append(played)
+                done += load.jobs
+    machine["load before"] = [round(one, 2) for one in before]
+    machine["load after"] = [round(one, 2) for one in os.getloadavg()]
+    pairs = [
+        Pair(
+            name,
+            load,
+            effective(name, load, setting.workers, costs, overshoot),
+            predict(name, load, setting.workers, costs, overshoot, setting.every, setting.seed),
+            tuple(of_it),
+        )
+        for (name, load), of_it in zip(chosen, runs, strict=True)
+    ]
+    return Result(setting, costs, overshoot, tuple(pairs), machine)
