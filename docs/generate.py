@@ -181,6 +181,7 @@ CONSTANTS = {
     "SHUTDOWN_TIMEOUT_SECONDS": ("minique.worker", "what a job may still take after TERM or INT"),
     "FIRST_PAUSE_SECONDS": ("minique.supervisor", "before the second restart of what keeps dying; then it doubles"),
     "LONGEST_PAUSE_SECONDS": ("minique.supervisor", "before any later one"),
+    "LONGEST_PAUSE_AFTER_WORK_SECONDS": ("minique.supervisor", "before one that had died with jobs in hand"),
     "STEADY_SECONDS": ("minique.supervisor", "who lived this long is started again at once"),
     "KILL_MARGIN_SECONDS": ("minique.supervisor", "who takes longer than its time to stop is killed this much later"),
     "HEIR_MARGIN_SECONDS": ("minique.supervisor", "for giving back what the killed ones held"),
