@@ -123,7 +123,10 @@ def calibrate(advance: Callable[[float], object] = lambda done: None) -> Calibra
     # What is added up again must be what was seen: of a lone job two trips, wake-up and hand-over; of one after another
     # its end, a trip, and hand-over or what a worker does itself. So no part may be larger than its sum allows.
     alone, hand_over = seen["planned to begun, idle, fork"].mean, seen["hand-over"].mean
-    trip = min(seen["round trip"].mean, seen["end to begun, busy, in-line"].mean, _left(alone - hand_over) / 2)
+    by_itself, one_after_another = (
+        seen[f"{what}, in-line"].mean for what in ("planned to begun, idle", "end to begun, busy")
+    )
+    trip = min(seen["round trip"].mean, one_after_another, by_itself / 2, _left(alone - hand_over) / 2)
     day = datetime.fromtimestamp(_clock.wall(), UTC)
     about: dict[str, object] = {
         "on": platform.node(),
@@ -139,7 +142,7 @@ def calibrate(advance: Callable[[float], object] = lambda done: None) -> Calibra
         wake_up=_left(alone - 2 * trip - hand_over),
         hand_over=hand_over,
         end_of_child=_left(seen["end to begun, busy, fork"].mean - trip - hand_over),
-        in_line=seen["end to begun, busy, in-line"].mean - trip,
+        in_line=one_after_another - trip,
         origin=origin(about),
     )
     return Calibration(costs, seen["sleep overshoot"].mean, seen, about)

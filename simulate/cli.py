@@ -21,7 +21,22 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from simulate import bench, calibrate, cells, experiments, modes, recovery, replications, report, traces
+from minique.connect import connect
+from minique.errors import MiniqueError
+from simulate import (
+    bench,
+    calibrate,
+    cells,
+    experiments,
+    live,
+    live_report,
+    modes,
+    record,
+    recovery,
+    replications,
+    report,
+    traces,
+)
 from simulate import designs as ladder
 from simulate import sweep as sweeping
 from simulate.benches import report as speed
@@ -67,12 +82,12 @@ def positive(convert: Callable[[str], float]) -> Callable[[str], float]:
 def parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
     """The command line, and the part of it that belongs to each verb."""
     top = argparse.ArgumentParser(prog="python -m simulate", description="The experiments.")
-    verbs = top.add_subparsers(dest="verb", required=True, metavar="compare|sweep|theory|calibrate|bench|chaos")
+    verbs = top.add_subparsers(
+        dest="verb", required=True, metavar="compare|sweep|theory|calibrate|live|record|bench|chaos"
+    )
     compare = verbs.add_parser("compare", help="one load, several designs: who waits how long, and what a crash costs")
     load = compare.add_argument_group("the load")
-    load.add_argument("--trace", metavar="FILE", help="replay a log: .swf, .csv or .jsonl, each also with .gz")
-    load.add_argument("--scale", type=positive(float), metavar="K", help="with --trace: divide all times by K")
-    load.add_argument("--limit", type=positive(int), metavar="N", help="with --trace: only its first N jobs")
+    trace_options(load)
     load.add_argument(
         "--load",
         choices=("poisson", "bursty", "twin"),
@@ -190,6 +205,77 @@ def parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser
         help="where costs.json goes (default: %(default)s)",
     )
     learn.add_argument("--json", action="store_true", help="print the JSON instead of the table")
+    real = verbs.add_parser("live", help="the same load against real processes: predicted beside measured")
+    asked = live.Setting()
+    trace_options(real)
+    real.add_argument(
+        "--designs",
+        default=",".join(asked.designs),
+        metavar="A,B",
+        help="minique forks a child per job, inline runs it in the worker, naive is the daemon (default: %(default)s)",
+    )
+    for name, kind, value, words in (
+        ("workers", int, asked.workers, "processes of minique"),
+        ("service", float, asked.service, "mean seconds of work in a generated job"),
+        ("seconds", float, asked.seconds, "for how long generated jobs arrive"),
+        ("every", float, asked.every, "seconds that the naive daemon sleeps"),
+        ("repeat", int, asked.repeat, "times that each is played; medians count"),
+    ):
+        real.add_argument(
+            f"--{name}", type=positive(kind), default=value, metavar="X", help=f"{words} (default: %(default)g)"
+        )
+    real.add_argument(
+        "--utilisations",
+        type=numbers,
+        default=asked.utilisations,
+        metavar="X,X",
+        help="effective shares of its own processes that a generated load keeps busy (default: 0.5,0.9)",
+    )
+    real.add_argument(
+        "--variance",
+        type=float,
+        default=asked.variance,
+        metavar="X",
+        help="of the work in jobs over its squared mean: 0 fixed, 1 exponential (default: %(default)g)",
+    )
+    real.add_argument(
+        "--work", choices=live.WAYS, default=asked.way, help="what a job does all the time (default: %(default)s)"
+    )
+    real.add_argument("--seed", type=int, default=0, metavar="N", help="of everything that is drawn (default: 0)")
+    real.add_argument(
+        "--costs",
+        type=Path,
+        metavar="FILE",
+        help="costs of this machine, as calibrate wrote them (default: measured now)",
+    )
+    real.add_argument(
+        "--output",
+        type=Path,
+        default=Path("results"),
+        metavar="FOLDER",
+        help="where figure, JSON and CSV go (default: %(default)s)",
+    )
+    real.add_argument("--json", action="store_true", help="print the JSON instead of the table")
+    taking = verbs.add_parser("record", help="the load of running workers, from their logs, for --trace")
+    taking.add_argument(
+        "--log",
+        type=Path,
+        action="append",
+        required=True,
+        metavar="FILE",
+        help="what a worker started with --verbose --log json wrote; repeatable, one for each",
+    )
+    taking.add_argument(
+        "--seconds",
+        type=positive(float),
+        metavar="S",
+        help="watch what is added to the logs for so long (default: read what is in them)",
+    )
+    taking.add_argument("--url", help="of the server: says afterwards how many jobs were not in the logs")
+    taking.add_argument("--namespace", default="default", help="with --url (default: %(default)s)")
+    taking.add_argument(
+        "--output", type=Path, default=Path("load.jsonl"), metavar="FILE", help="the record (default: %(default)s)"
+    )
     measure = verbs.add_parser("bench", help="real processes on a real server: how late, how fast")
     subjects = measure.add_subparsers(dest="subject", metavar="throughput|scheduler|modes|recovery")
     fast = subjects.add_parser("throughput", help="jobs per second, what each costs, how it grows; beside others")
@@ -274,6 +360,8 @@ def parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser
         "sweep": curve,
         "theory": theory,
         "calibrate": learn,
+        "live": real,
+        "record": taking,
         "bench": measure,
         "throughput": fast,
         "scheduler": scheduler,
@@ -281,6 +369,13 @@ def parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser
         "recovery": recovering,
         "chaos": havoc,
     }
+
+
+def trace_options(one: argparse._ActionsContainer) -> None:
+    """The options by which a load comes from a log."""
+    one.add_argument("--trace", metavar="FILE", help="replay a log: .swf, .csv or .jsonl, each also with .gz")
+    one.add_argument("--scale", type=positive(float), metavar="K", help="with --trace: divide all times by K")
+    one.add_argument("--limit", type=positive(int), metavar="N", help="with --trace: only its first N jobs")
 
 
 def add_costs(one: argparse.ArgumentParser) -> None:
@@ -326,6 +421,8 @@ def main(arguments: Sequence[str] | None = None, clock: Callable[[], float] = ti
             "sweep": sweep,
             "theory": theory,
             "calibrate": calibrate_run,
+            "live": live_run,
+            "record": record_run,
             "bench": bench_all,
             "throughput": bench_throughput,
             "scheduler": bench_scheduler,
@@ -334,7 +431,7 @@ def main(arguments: Sequence[str] | None = None, clock: Callable[[], float] = ti
             "chaos": chaos_run,
         }
         return doing[word](options, clock)
-    except (UsageError, traces.TraceError, calibrate.CostsUnusable) as problem:
+    except (UsageError, traces.TraceError, calibrate.CostsUnusable, record.RecordError) as problem:
         print(f"simulate: {problem}", file=sys.stderr)
         return USAGE
     except (bench.BenchError, NoServer) as problem:
@@ -479,6 +576,92 @@ def calibrate_run(options: argparse.Namespace, clock: Callable[[], float]) -> in
     else:
         calibrate.report(console(), found, data)
     return FINE
+
+
+def live_run(options: argparse.Namespace, clock: Callable[[], float]) -> int:
+    """The verb `live`."""
+    if options.seed < 0:
+        raise UsageError(f"--seed must be 0 or more, not {options.seed}")
+    if options.trace is None and (options.scale or options.limit):
+        raise UsageError("--scale and --limit need --trace FILE; for a generated load give --service or --seconds")
+    folder = prepared(options.output)
+    trace = None
+    if options.trace is not None:
+        trace = traces.read(options.trace, scale=options.scale or 1.0, limit=options.limit)
+    names = tuple(name.strip() for name in options.designs.split(",") if name.strip())
+    kept = ("workers", "utilisations", "service", "variance", "seconds", "every", "repeat", "seed")
+    try:
+        setting = live.Setting(names, way=options.work, **{name: getattr(options, name) for name in kept})
+        if trace is not None:
+            live.shifted(trace)  # refused before anything is measured
+        known = calibrate.read(options.costs) if options.costs is not None else None
+        with ended_by_term():
+            if known is None:
+                with progress_bar(calibrate.STEPS, clock, "calibrating", "steps") as advance:
+                    learnt = calibrate.calibrate(advance)
+                known = learnt.costs, learnt.overshoot
+            chosen = live.loads(setting, *known, trace)
+            with progress_bar(setting.repeat * sum(load.jobs for _, load in chosen), clock, "playing") as advance:
+                found = live.live(setting, chosen, *known, advance)
+    except ValueError as problem:
+        raise UsageError(str(problem)) from None
+    text = experiments.as_json(found.to_dict())
+    figure, data, table = (folder / f"live.{kind}" for kind in ("png", "json", "csv"))
+    save_figure(figure, live_report.live_figure(found))
+    with whole_file(data) as path:
+        path.write_text(text, encoding="utf-8")
+    with whole_file(table) as path:
+        write_rows(path, live_report.HEADER, live_report.rows(found))
+    if options.json:
+        print(text, end="")
+    else:
+        live_report.report(console(), found, {"Figure": figure, "JSON": data, "CSV": table})
+    return FINE
+
+
+def record_run(options: argparse.Namespace, clock: Callable[[], float]) -> int:
+    """The verb `record`."""
+    if options.url and options.seconds is None:
+        raise UsageError("--url compares what ended while it watched; say for how long with --seconds S")
+    if options.output.suffix not in (".jsonl", ".ndjson"):
+        raise UsageError(
+            f"--output: name a file that ends in .jsonl, not {str(options.output)!r}: --trace goes by that"
+        )
+    prepared(options.output.parent)
+    try:
+        before = counted(options)
+        with progress_bar(options.seconds or 1.0, clock, "watching", "seconds") as advance:
+            found = record.record(options.log, options.seconds, advance)
+        after = counted(options)
+    except MiniqueError as problem:
+        raise bench.BenchError(f"--url: {problem}") from None
+    if not found.jobs:
+        raise bench.BenchError(
+            f"no job in {found.lines:,} lines, {found.others:,} of them no event of a worker; workers tell of each job "
+            "when they are started with: minique worker --verbose --log json 2>worker.log"
+        )
+    with whole_file(options.output) as path:
+        path.write_text(found.text(), encoding="utf-8")
+    ends = found.outcomes()
+    print(f"{len(found.jobs):,} jobs: {', '.join(f'{number:,} {name}' for name, number in sorted(ends.items()))}")
+    if found.made_before:
+        print(f"left out: {len(found.made_before):,} jobs that were made before the record began, or were delayed")
+    if found.nameless:
+        print(f"left out: {found.nameless:,} claims of jobs whose ids do not say when they were made")
+    if options.url:
+        known = ends["done"] + ends["failed"] + ends["dropped"]
+        print(f"the server counted {after - before:,} ends meanwhile, the logs {known:,} of jobs made meanwhile")
+    print(f"Record: {options.output}")
+    return FINE
+
+
+def counted(options: argparse.Namespace) -> int:
+    """How many jobs have ended on the server since its beginning; 0 if none was named."""
+    if not options.url:
+        return 0
+    with connect(options.url, options.namespace) as mq:
+        stats = mq.overview().stats
+    return sum(stats.get(name, 0) for name in ("complete", "fail", "drop"))
 
 
 @contextlib.contextmanager

@@ -37,6 +37,7 @@ from simulate.bench import LOOK_EVERY_SECONDS, REPOSITORY, BenchError, bench
 from simulate.costs import Costs
 from simulate.designs.naive import Naive
 from simulate.intervals import Numbers
+from simulate.live_jobs import WAYS as WAYS
 from simulate.workload import Load, poisson_arrivals, service_times, stream
 
 DESIGNS = ("minique", "inline", "naive")

@@ -40,8 +40,10 @@ def run(seconds: float, way: str) -> tuple[float, float]:
     if way == "spin":
         while _clock.elapsed() < began + seconds:
             pass
-    elif seconds > 0:
+    elif way == "sleep":
         time.sleep(seconds)
+    else:
+        raise ValueError(f"{way!r} is no way to work; known: {', '.join(WAYS)}")
     return began, _clock.elapsed()
 
 

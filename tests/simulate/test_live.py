@@ -1,0 +1,157 @@
+"""`live` plays a load with real processes and in the simulator, whose books must agree; no time is judged closely."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from simulate import cli, live, live_jobs
+from simulate.bench import BenchError
+from simulate.costs import FREE, Costs
+from simulate.plots import PIXELS_WIDE
+from tests.processes import PATIENCE_SECONDS, children, is_alive, needs_proc
+from tests.servers import RealServer, find_valkey, required, until
+from tests.simulate.helpers import load_of
+from tests.simulate.test_calibrate import good, start
+
+TINY = ("--workers", "2", "--seconds", "1", "--repeat", "1", "--every", "0.1", "--service", "0.02")
+
+
+def costs_file(folder: Path) -> str:
+    file = folder / "costs.json"
+    seconds = {name: 0.001 for name in Costs().seconds}  # noqa: C420
+    file.write_text(json.dumps({**good(), "costs_seconds": seconds, "sleep_overshoot_seconds": 0.0001}))
+    return str(file)
+
+
+def test_it_plays_really_and_simulated_and_says_both(tmp_path: Path) -> None:
+    run = start(tmp_path, "live", *TINY, "--utilisations", "0.3,0.6", "--costs", costs_file(tmp_path))
+    output, errors = run.communicate(timeout=240)
+    assert (run.returncode, errors) == (0, "")
+    words = " ".join(output.split())
+    for expected in (
+        "minique, fork",
+        "minique, in-line",
+        "naive daemon",
+        "measured",
+        "calibrated on here",
+        "load before",
+    ):
+        assert expected in words
+    assert max(map(len, output.splitlines())) <= 100
+    found = json.loads((tmp_path / "results" / "live.json").read_text())
+    assert [pair["design"] for pair in found["pairs"]] == ["minique", "inline", "naive"] * 2
+    for pair in found["pairs"]:
+        assert pair["effective_utilisation"] == pytest.approx(float(pair["load"]["name"]), rel=0.2)
+        for said in (pair["predicted_waiting_seconds"], *pair["measured_waiting_seconds"]):
+            assert 0 < said["p50"] <= said["p90"] <= said["p99"]
+        for name in live.MEASURES:
+            share = pair["predicted_waiting_seconds"][name] / pair["measured_waiting_seconds"][0][name] - 1
+            assert pair["predicted_over_measured_minus_one"][name] == pytest.approx(share, rel=1e-6)
+    rows = (tmp_path / "results" / "live.csv").read_text().splitlines()
+    assert len(rows) == 1 + 6 * len(live.MEASURES)
+    picture = (tmp_path / "results" / "live.png").read_bytes()
+    assert int.from_bytes(picture[16:20]) == PIXELS_WIDE
+    assert os.listdir(tmp_path / "tmp") == []
+
+
+def test_a_trace_is_played_faster_by_scale(tmp_path: Path) -> None:
+    trace = tmp_path / "load.jsonl"
+    trace.write_text("".join(f'{{"arrived": {n}, "service": 0.5}}\n' for n in range(20)))
+    words = ("--trace", str(trace), "--scale", "20", "--limit", "10", "--designs", "inline")
+    run = start(tmp_path, "live", *words, "--repeat", "1", "--costs", costs_file(tmp_path))
+    _, errors = run.communicate(timeout=120)
+    assert (run.returncode, errors) == (0, "")
+    [pair] = json.loads((tmp_path / "results" / "live.json").read_text())["pairs"]
+    assert pair["load"]["jobs"] == 10
+    assert pair["load"]["service_mean_seconds"] == pytest.approx(0.025)
+
+
+@needs_proc
+@pytest.mark.parametrize("design", ["minique", "naive"])
+def test_an_interruption_leaves_nothing_behind(tmp_path: Path, design: str) -> None:
+    words = ("--designs", design, "--seconds", "60", "--costs", costs_file(tmp_path))
+    run = start(tmp_path, "live", *words)
+    wanted = 3 if design == "minique" else 2  # the server, and workers or the daemon
+    until(lambda: len(children(run.pid)) >= wanted or run.poll() is not None, PATIENCE_SECONDS)
+    started = children(run.pid)
+    run.send_signal(signal.SIGINT)
+    _, errors = run.communicate(timeout=PATIENCE_SECONDS)
+    assert run.returncode == cli.INTERRUPTED, errors
+    until(lambda: not any(map(is_alive, started)), PATIENCE_SECONDS)
+    assert os.listdir(tmp_path / "tmp") == []
+    assert os.listdir(tmp_path / "results") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "because"),
+    [
+        (["--utilisations", "0.5,1"], "a utilisation of 1 is not between 0 and 1"),
+        (["--designs", "minique,cron"], "'cron' cannot be played live; known: minique, inline, naive"),
+        (["--designs", ","], "no designs"),
+        (["--variance", "-1"], "a variance of -1 is below zero"),
+        (["--scale", "3"], "need --trace FILE"),
+        (["--seed", "-1"], "--seed must be 0 or more"),
+    ],
+)
+def test_what_cannot_be_played_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], because: str
+) -> None:
+    assert cli.main(["live", *words, "--output", str(tmp_path)]) == cli.USAGE
+    assert because in capsys.readouterr().err
+
+
+def test_a_load_that_takes_an_hour_is_refused_before_anything_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trace = tmp_path / "load.csv"
+    trace.write_text("arrived,service\n0,1\n3600,1\n")
+    assert cli.main(["live", "--trace", str(trace), "--output", str(tmp_path)]) == cli.USAGE
+    assert "play it faster with --scale K" in capsys.readouterr().err
+
+
+def test_waiting_counts_from_the_planned_arrival_and_not_from_when_the_producer_came() -> None:
+    times = np.array([1.0]), np.array([1.5]), np.array([1.6]), np.array([2.0]), np.array([3.0])
+    assert live.Played(*times, zero=0.0).waiting == [1.0]
+
+
+def test_a_generated_load_keeps_processes_as_busy_as_was_asked_overhead_included() -> None:
+    setting = live.Setting(seconds=60)
+    for name in live.DESIGNS:
+        load = live.generated(setting, name, 0.9, Costs(), 0.001)
+        span_from_zero = load.span - live.LEAD_SECONDS
+        each = float(load.service.mean()) + 0.001 + live.overhead(name, Costs())
+        processes = 1 if name == "naive" else setting.workers
+        assert load.jobs * each / span_from_zero / processes == pytest.approx(0.9)
+
+
+def test_the_simulated_daemon_looks_when_the_real_one_does() -> None:
+    # Free of costs, a job begins at the first look after it has come.
+    load = load_of([0.5, 1.0, 2.2], [0, 0, 0])
+    phase = live.phase_of(0.3, 0.0, 7)
+    waited = live.predict("naive", load, 4, FREE, 0.0, 0.3, 7)
+    looks = (load.arrived + waited - phase) / 0.3
+    assert looks == pytest.approx(np.round(looks))
+    assert (waited <= 0.3).all()
+
+
+def test_a_job_that_fails_is_an_error_and_no_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = RealServer("valkey", required(find_valkey))
+    try:
+        monkeypatch.setattr(live, "PATIENCE_SECONDS", 2.0)
+        load = load_of([0.1], [0.001])
+        with pytest.raises(BenchError, match="came to an end"):
+            live.play_minique(server.url, "fails", load, 1, "inline", "no such way", lambda done: None)
+    finally:
+        server.stop()
+
+
+def test_work_takes_as_long_as_it_should_asleep_or_busy() -> None:
+    for way in live_jobs.WAYS:
+        began, ended = live_jobs.run(0.01, way)
+        assert ended - began >= 0.01
