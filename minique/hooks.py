@@ -12,8 +12,11 @@ Hooks are called in the order in which they were added. They belong to a registr
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
+
+from minique.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -32,7 +35,7 @@ class Hooks:
     def before_enqueue(self, function: F) -> F:
         """`function(job_class, args, kwargs)`, in the producer. What it raises reaches whoever enqueues; nothing is
         stored then."""
-        self.of_before_enqueue.append(function)
+        self.of_before_enqueue.append(_plain(function))
         return function
 
     def before_perform(self, function: F) -> F:
@@ -55,7 +58,7 @@ class Hooks:
 
     def before_fork(self, function: F) -> F:
         """`function()`, in the worker, before each fork. What it raises ends the worker."""
-        self.of_before_fork.append(function)
+        self.of_before_fork.append(_plain(function))
         return function
 
     def after_fork_in_child(self, function: F) -> F:
@@ -63,5 +66,11 @@ class Hooks:
 
         The place to close and renew what must not be shared, such as connections to databases.
         """
-        self.of_after_fork_in_child.append(function)
+        self.of_after_fork_in_child.append(_plain(function))
         return function
+
+
+def _plain(function: F) -> F:
+    if inspect.iscoroutinefunction(function):
+        raise UsageError(f"{function.__qualname__}: nothing would await this hook; write it with def, not async def")
+    return function

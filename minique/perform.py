@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from minique.call import Call, as_json, check_value
 from minique.clock import Clock, SystemClock
-from minique.errors import UsageError
+from minique.errors import TooLarge, UsageError
 from minique.ids import make_id
 from minique.job_class import JobClass, job_class_of
 from minique.store import FollowUp
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 RESULT_LIMIT_BYTES = 512 * 1024
 TRACEBACK_LIMIT_CHARACTERS = 32 * 1024
 FOLLOW_UP_LIMIT = 1000
+FOLLOW_UPS_LIMIT_BYTES = 8 * 1024 * 1024
+"""Of all the follow-ups of one job: they travel and are stored in one step."""
 SOFTWARE_ERROR = 70
 """The exit code of a child that could not even report what went wrong."""
 
@@ -75,6 +77,7 @@ class RunningJob:
         """What comes to be when this attempt completes."""
         self.job: Job | None = None
         """The object that performs; None for a decorated function."""
+        self._follow_ups_bytes = 0
         self._slot = context.slot
         self._lease_until = lease_until
         self._clock = clock
@@ -112,8 +115,15 @@ class RunningJob:
         if len(self.follow_ups) >= FOLLOW_UP_LIMIT:
             raise UsageError(f"more than {FOLLOW_UP_LIMIT} follow-ups of one job: enqueue one that enqueues them")
         job_class = job_class_of(kind)
+        body = job_class.body(args, kwargs)
+        self._follow_ups_bytes += len(body)
+        if self._follow_ups_bytes > FOLLOW_UPS_LIMIT_BYTES:
+            raise TooLarge(
+                f"the follow-ups of one job take more than {FOLLOW_UPS_LIMIT_BYTES:,} bytes: store what they need "
+                "elsewhere and pass where it is"
+            )
         id = make_id(self._clock.wall(), _rng)
-        self.follow_ups.append(FollowUp(id, job_class.queue, job_class.body(args, kwargs), due))
+        self.follow_ups.append(FollowUp(id, job_class.queue, body, due))
         return id
 
 

@@ -76,9 +76,15 @@ class Schedules:
         ran: none, the last, or all. With `overlap="skip"` a slot is passed over while the job of the one before is
         unfinished.
 
-        Raises BadSchedule, and WrongArguments or NotSerialisable as `enqueue` does.
+        Raises BadSchedule, UsageError for options of `using` other than the queue, and WrongArguments or
+        NotSerialisable as `enqueue` does.
         """
         job_class = job_class_of(kind)
+        if job_class.options:
+            names = ", ".join(option for option, _ in job_class.options)
+            raise UsageError(
+                f"entry {name!r}: a schedule does not keep {names} of single jobs; give them to the job class"
+            )
         job_class.body(tuple(args), dict(kwargs or {}))
         entry = Entry(
             name=name,

@@ -804,6 +804,12 @@ class TestPlannedTime:
 
 
 class TestTheClientsSide:
+    def test_options_that_a_schedule_would_not_keep_are_refused(self, story):
+        with pytest.raises(UsageError, match="does not keep retries, timeout"):
+            story.schedules.add("report", send.using(timeout=5, retries=1), every=60)
+        story.schedules.add("report", send.using(queue="elsewhere"), every=60)
+        assert story.schedules.get("report").entry.queue == "elsewhere"
+
     def test_an_entry_is_kept_as_it_was_given(self, story):
         entry = story.schedules.add(
             "report",

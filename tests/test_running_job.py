@@ -13,7 +13,7 @@ import pytest
 from minique import Discard, Job, JobGone, Retry, UsageError, current_job, job
 from minique.call import read_call, split_terms
 from minique.job_class import job_class_of
-from minique.perform import FOLLOW_UP_LIMIT, Dropped, Returned
+from minique.perform import FOLLOW_UP_LIMIT, FOLLOW_UPS_LIMIT_BYTES, Dropped, Returned
 from minique.processes import Died
 from tests.stage import OnCue, Stage
 
@@ -413,6 +413,19 @@ class TestFollowUps:
         drain(stage)
         assert stage.failure(one.id)["error"] == "WrongArguments"
 
+    def test_too_large_ones_are_refused(self, stage):
+        @job(registry=stage.registry)
+        def after(text: str) -> None: ...
+
+        @job(registry=stage.registry)
+        def before() -> None:
+            for _ in range(FOLLOW_UPS_LIMIT_BYTES // 500_000 + 1):
+                current_job().follow_up(after, "x" * 500_000)
+
+        one = stage.mq.enqueue(before)
+        drain(stage)
+        assert stage.failure(one.id)["error"] == "TooLarge"
+
     def test_too_many_are_refused(self, stage):
         @job(registry=stage.registry)
         def after() -> None: ...
@@ -472,6 +485,13 @@ class TestHooks:
             "own after 5",
             "after 5",
         ]
+
+    @pytest.mark.parametrize("occasion", ["before_enqueue", "before_fork", "after_fork_in_child"])
+    def test_one_that_nothing_would_await_is_refused(self, stage, occasion):
+        async def hook(*_): ...
+
+        with pytest.raises(UsageError, match="async def"):
+            getattr(stage.registry.hooks, occasion)(hook)
 
     def test_a_producers_hook_may_refuse(self, stage):
         @stage.registry.hooks.before_enqueue
