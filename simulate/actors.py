@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simulate.costs import Costs
-from simulate.faults import NOTHING, Kill, Plan
+from simulate.faults import NOTHING, Kill, Pause, Plan
 from simulate.ledger import Ledger
 from simulate.virtual_time import Actor, Hub
 from simulate.workload import Load, stream
@@ -25,11 +25,14 @@ PROGRESS_EVERY = 512
 # Nothing starts or ends for so long, beyond the longest job and any timeout, and all have arrived: the rest is lost.
 PATIENCE_SECONDS = 3600.0
 
+# All jobs have been done, and still some are being done again after so many times that long: there is no end to it.
+LOOKS_AFTER_ALL = 10
+
 
 class Process:
     """One operating-system process of a design, under a supervisor: if it is killed, another takes its number."""
 
-    __slots__ = ("actor", "alive", "job", "number", "started")
+    __slots__ = ("actor", "alive", "ends", "job", "number", "started", "stopped")
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -37,11 +40,13 @@ class Process:
         self.alive = True
         self.job: int | None = None  # what it is working on
         self.started = 0.0  # since when
+        self.stopped = 0.0  # seconds of that in which it was stopped
+        self.ends = 0.0  # when the work in it is done, unless the process is stopped before that
 
 
 @dataclass(frozen=True)
 class Death:
-    """A process was killed with a job in its hand."""
+    """A process was killed, or stopped for a while, with a job in its hand."""
 
     time: float
     process: int
@@ -72,12 +77,14 @@ class World:
         self.hub = Hub()
         self.ledger = Ledger(load.arrived)
         self.deaths: list[Death] = []
+        self.pauses: list[Death] = []
         self.empty_looks = 0  # a process asked for work and there was none
         self.processes: dict[int, Process] = {}
         self._service: list[float] = load.service.tolist()
         self._arrived: list[float] = load.arrived.tolist()
-        self._kills = list(plan.kills)
+        self._faults: list[Kill | Pause] = [*plan.kills, *plan.pauses]
         self._progress = progress
+        self._looks_after_all = 0
         self._design: Design
 
     def stream(self, name: str) -> np.random.Generator:
@@ -88,32 +95,52 @@ class World:
 
     def perform(self, process: Process, job: int) -> None:
         """Does the job in the calling process: takes the time it takes, and writes it down."""
-        self.begin(process, job)
-        self.hub.sleep(self._service[job])
+        hub = self.hub
+        hub.sleep(self.begin(process, job))
+        while hub.now < process.ends:  # it was stopped meanwhile
+            hub.sleep(process.ends - hub.now)
         self.end(process)
 
     def begin(self, process: Process, job: int) -> float:
         """Writes down that the process starts the job, and returns the seconds of work in it.
 
-        For designs whose process does something else meanwhile: they call `end` when the time has passed.
+        For designs whose process does something else meanwhile: they call `end` when the time has passed, and look
+        at `process.ends` then, for the process may have been stopped.
         """
         now = self.hub.now
         process.job = job
         process.started = now
+        service = self._service[job]
+        process.ends = now + service
+        process.stopped = 0.0
         self.ledger.start(job, now)
-        if self._kills:
-            self._perhaps_kill(process)
-        return self._service[job]
+        if self._faults:
+            self._perhaps_strike(process)
+        return service
 
     def end(self, process: Process) -> None:
         """Writes down that the process has done the job that it began."""
         ledger = self.ledger
         assert process.job is not None, "a process ended a job that it had not begun"
         ledger.finish(process.job, process.started, self.hub.now)
+        ledger.stopped += process.stopped
         process.job = None
         if self._progress is not None and ledger.steps % PROGRESS_EVERY < 2:
             self._progress(ledger.jobs - ledger.unfinished)
         self._stop_if_over()
+
+    def give_up(self, process: Process) -> None:
+        """Writes down that the process ends the attempt that it began, with the job undone."""
+        self.ledger.abandon(process.started, self.hub.now)
+        process.job = None
+        self._stop_if_over()
+
+    def hold(self, process: Process, seconds: float) -> None:
+        """Stops a process and whatever it has forked for so long; the work in its hand ends that much later."""
+        self.hub.hold(process.actor, self.hub.now + seconds)
+        if process.job is not None:
+            process.ends += seconds
+            process.stopped += seconds
 
     def kill(self, process: Process) -> None:
         """Kills a process as SIGKILL does, with whatever it has in its hand; a supervisor starts another."""
@@ -166,9 +193,12 @@ class World:
 
     def _watch(self, steps_before: int) -> None:
         patience = PATIENCE_SECONDS + self._design.patience + 2 * float(self.load.service.max())
+        patience += self.plan.longest_pause
 
         def look(before: int) -> None:
-            if self.ledger.steps == before:
+            if not self.ledger.unfinished:
+                self._looks_after_all += 1
+            if self.ledger.steps == before or self._looks_after_all > LOOKS_AFTER_ALL:
                 self.hub.stop()
             else:
                 self._watch(self.ledger.steps)
@@ -179,19 +209,23 @@ class World:
         if not self.ledger.unfinished and not self.ledger.running:
             self.hub.stop()
 
-    def _perhaps_kill(self, process: Process) -> None:
-        for kill in self._kills:
-            if kill.after <= process.started and kill.process in (None, process.number):
-                self._kills.remove(kill)
+    def _perhaps_strike(self, process: Process) -> None:
+        for fault in self._faults:
+            if fault.after <= process.started and fault.process in (None, process.number):
+                self._faults.remove(fault)
                 assert process.job is not None
                 half = self._service[process.job] / 2
-                self.hub.at(process.started + half, self._strike, (kill, process, process.job, process.started))
+                self.hub.at(process.started + half, self._strike, (fault, process, process.job, process.started))
                 return
 
-    def _strike(self, aim: tuple[Kill, Process, int, float]) -> None:
-        kill, process, job, started = aim
-        if process.alive and (process.job, process.started) == (job, started):
+    def _strike(self, aim: tuple[Kill | Pause, Process, int, float]) -> None:
+        fault, process, job, started = aim
+        if not process.alive or (process.job, process.started) != (job, started):
+            # Another fault came first. This one is for the next job then, so that a plan of two kills kills twice.
+            self._faults.append(fault)
+        elif isinstance(fault, Kill):
             self.kill(process)
         else:
-            # Another kill came first. This one is for the next job then, so that a plan of two kills kills twice.
-            self._kills.append(kill)
+            self.pauses.append(Death(self.hub.now, process.number, job))
+            self.hold(process, fault.seconds)
+            self._design.held(process, fault.seconds)

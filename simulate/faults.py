@@ -1,7 +1,8 @@
 """What goes wrong, and when: a plan that is made before the run, so that every design meets the same fate.
 
-For now one kind of fault: a process is killed as with SIGKILL, and a supervisor starts a new one in its place after a
-stated pause.
+Two kinds of faults. A process is killed as with SIGKILL, and a supervisor starts a new one in its place after a stated
+time. Or it is stopped as with SIGSTOP, child and all, and goes on later as if nothing had been: a suspended virtual
+machine, a container that is out of processor time, a laptop that was closed.
 """
 
 from dataclasses import dataclass
@@ -22,11 +23,32 @@ class Kill:
 
 
 @dataclass(frozen=True)
+class Pause:
+    """Stops a process in the middle of the first job that it starts at or after a time, and lets it go on later.
+
+    Where in the job, and which process: as for `Kill`.
+    """
+
+    after: float  # seconds of virtual time
+    seconds: float
+    process: int | None = None
+
+
+@dataclass(frozen=True)
 class Plan:
     """All that goes wrong in one run."""
 
     kills: tuple[Kill, ...] = ()
     restart_after: float = 1.0  # seconds until a supervisor has started a new process in a dead one's place
+    pauses: tuple[Pause, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.kills or self.pauses)
+
+    @property
+    def longest_pause(self) -> float:
+        """Seconds."""
+        return max((pause.seconds for pause in self.pauses), default=0.0)
 
 
 NOTHING = Plan()
@@ -35,6 +57,11 @@ NOTHING = Plan()
 def one_kill_halfway(load: Load) -> Plan:
     """One process is killed, holding a job, as soon as half of all jobs have arrived."""
     return Plan(kills=(Kill(after=float(load.arrived[load.jobs // 2])),))
+
+
+def one_pause_halfway(load: Load, seconds: float) -> Plan:
+    """One process is stopped for so long, holding a job, as soon as half of all jobs have arrived."""
+    return Plan(pauses=(Pause(after=float(load.arrived[load.jobs // 2]), seconds=seconds),))
 
 
 def random_kills(load: Load, seed: int, count: int, processes: int) -> Plan:

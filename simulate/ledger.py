@@ -33,6 +33,7 @@ class Ledger:
         self.abandoned = 0  # attempts that ended with their process
         self.busy = 0.0  # seconds that processes spent on jobs, abandoned attempts included
         self.wasted = 0.0  # of these, seconds in attempts that were abandoned
+        self.stopped = 0.0  # of these, seconds in attempts that finished in which the process was stopped
         # Counted while the run goes on, and so a witness against the columns: jobs waiting to be started for the first
         # time, and the area under their number over time.
         self.waiting = 0

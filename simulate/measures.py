@@ -63,7 +63,8 @@ class Measures:
     started_again: int
     finished_twice: int
     killed: int  # processes killed with a job in the hand
-    recovery_time: float | None  # killed -> its job done by another, the longest; None if nobody died or it is lost
+    paused: int  # processes stopped for a while with a job in the hand
+    recovery_time: float | None  # killed or stopped -> its job done, the longest; None if nobody was, or it is lost
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -93,6 +94,7 @@ def measure(world: World, processes: int) -> Measures:
         started_again=ledger.started_again,
         finished_twice=ledger.finished_twice,
         killed=len(world.deaths),
+        paused=len(world.pauses),
         recovery_time=recovery_time(world),
     )
 
@@ -106,10 +108,12 @@ def waiting_times(ledger: Ledger) -> Numbers:
 def recovery_time(world: World) -> float | None:
     """Seconds from the death of a process until the job in its hand was done, the longest; None if one never was.
 
-    None as well when nobody died. A job that another copy had finished before the death counts as recovered at once.
+    None as well when nobody died. A process that was stopped counts like one that died. A job that another copy had
+    finished before that counts as recovered at once.
     """
-    times = [max(0.0, world.ledger.ended[death.job] - death.time) for death in world.deaths]
-    never = any(np.isnan(world.ledger.ended[death.job]) for death in world.deaths)
+    struck = [*world.deaths, *world.pauses]
+    times = [max(0.0, world.ledger.ended[death.job] - death.time) for death in struck]
+    never = any(np.isnan(world.ledger.ended[death.job]) for death in struck)
     return None if never or not times else max(times)
 
 
@@ -174,7 +178,9 @@ def balance(ledger: Ledger, service: Numbers | None = None) -> Balance:
     # A job that never starts waits until the end of the record.
     never = (end - enqueued)[~started & ~np.isnan(enqueued)]
     finishes = ledger.column("finishes")
-    done = ledger.busy if service is None else float(np.sum(finishes * service)) + ledger.wasted
+    done = ledger.busy
+    if service is not None:
+        done = float(np.sum(finishes * service)) + ledger.wasted + ledger.stopped
     return Balance(
         waiting_on_average=ledger.waiting_area / span if span else 0.0,
         rate_times_waiting=float(waited.sum() + never.sum()) / span if span else 0.0,

@@ -33,6 +33,7 @@ class Actor(greenlet):  # type: ignore[misc]  # greenlet ships no types
         self.ticket = 0
         self.parked = False  # resting, and not yet woken; one that sleeps is not to be woken
         self.killed = False
+        self.held_until = -FOREVER  # nothing of it runs before that
 
     def __repr__(self) -> str:
         return f"<Actor {self.name}>"
@@ -109,6 +110,10 @@ class Hub:
         actor.ticket = self._push(self.now, actor, reason)
         return True
 
+    def hold(self, actor: Actor, until: float) -> None:
+        """Keeps the actor from running before that time, as SIGSTOP does. What comes due meanwhile, it does then."""
+        actor.held_until = max(actor.held_until, until)
+
     def kill(self, actor: Actor) -> None:
         """Stops the actor for good, as SIGKILL stops a process: nothing of its own runs again, no `finally` either."""
         actor.killed = True
@@ -131,6 +136,9 @@ class Hub:
                 time, sequence, target, argument = heappop(heap)
                 if target.__class__ is Actor:
                     if target.ticket != sequence:
+                        continue
+                    if target.held_until > time:
+                        target.ticket = self._push(target.held_until, target, argument)
                         continue
                     target.ticket = 0
                     self.now = time

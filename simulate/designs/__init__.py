@@ -13,10 +13,19 @@ from simulate.actors import Process, World
 # Name and module. Imported when asked for, so that one design does not need what another runs on.
 KNOWN = {
     "naive": "simulate.designs.naive",
+    "unclaimed": "simulate.designs.unclaimed",
     "claiming": "simulate.designs.claiming",
     "timer": "simulate.designs.timer",
+    "resque": "simulate.designs.resque",
+    "blocking": "simulate.designs.blocking",
+    "backup": "simulate.designs.backup",
+    "unfenced": "simulate.designs.unfenced",
     "minique": "simulate.designs.minique",
+    "inline": "simulate.designs.inline",
 }
+
+# The ladder, rung by rung; what `--designs all` means. A variant of a rung is in the table above and not here.
+LADDER = ("naive", "unclaimed", "claiming", "timer", "resque", "blocking", "backup", "unfenced", "minique")
 
 # What is compared when nobody says otherwise: the two ways that the README sets side by side, and the step between.
 DEFAULT = ("naive", "claiming", "minique")
@@ -47,6 +56,10 @@ class Design(ABC):
 
     def died(self, process: Process) -> None:
         """The process was killed; its supervisor notices. By default nobody does anything but start a new one."""
+        return
+
+    def held(self, process: Process, seconds: float) -> None:
+        """The process was stopped for so long. By default nobody notices."""
         return
 
     def complaints(self) -> list[str]:

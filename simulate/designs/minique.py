@@ -100,14 +100,18 @@ class SimulatedChild:
         world, process = self._world, self._process
         world.hub.sleep(world.costs.hand_over)
         service = world.begin(process, int(task.context.id))
-        world.hub.at(world.hub.now + service, self._end)
+        world.hub.at(world.hub.now + service, self._end, process.started)
 
-    def _end(self, _: object) -> None:
-        process = self._process
-        if process.alive:
-            self._world.end(process)
-            self._ending = Returned("null")
-            self._world.hub.wake(process.actor, "child")
+    def _end(self, began: float) -> None:
+        process, hub = self._process, self._world.hub
+        if not process.alive or process.job is None or process.started != began:
+            return  # the worker is dead, or has killed this child
+        if hub.now < process.ends:  # it was stopped meanwhile
+            hub.at(process.ends, self._end, began)
+            return
+        self._world.end(process)
+        self._ending = Returned("null")
+        hub.wake(process.actor, "child")
 
     def poll(self) -> Ending | None:
         ending, self._ending = self._ending, None
@@ -120,6 +124,8 @@ class SimulatedChild:
         return ()
 
     def kill(self) -> None:
+        if self._process.job is not None:
+            self._world.give_up(self._process)
         self._ending = Died(9, 0, "killed")
 
     def show_stacks(self) -> None: ...
@@ -141,7 +147,7 @@ class Minique(Design):
         self.enqueue_seconds = world.costs.round_trip
         self.patience = lease + REST_SECONDS
         self.settings = Settings(lease=lease)
-        self.upkeep = bool(world.plan.kills) if upkeep is None else upkeep
+        self.upkeep = bool(world.plan) if upkeep is None else upkeep
         self._clock = VirtualClock(world.hub)
         self._rng = random.Random(f"{world.seed} minique")
         self._events = Events()
@@ -165,7 +171,7 @@ class Minique(Design):
     def run(self, process: Process) -> None:
         """A worker's own loop."""
         self._incarnations += 1
-        child = SimulatedChild(self.world, process)
+        child = self._child(process)
         store = TimedStore(self.store, self.world)
         worker = Worker(
             store,
@@ -177,10 +183,18 @@ class Minique(Design):
             f"worker-{process.number}-{self._incarnations}",
             self.settings,
         )
+        self._born(worker, child)
         loop.run(worker, self._waiting(process, child, worker), worker.is_finished, self._events, self._rng)
 
+    def _child(self, process: Process) -> SimulatedChild:
+        return SimulatedChild(self.world, process)
+
+    def _born(self, worker: Worker, child: SimulatedChild) -> None:
+        """A worker is about to begin its life."""
+
     def _waiting(self, process: Process, child: SimulatedChild, worker: Worker) -> Callable[[float, str | None], None]:
-        hub, store, wake_up, upkeep = self.world.hub, self.store, self.world.costs.wake_up, self.upkeep
+        hub, store, upkeep = self.world.hub, self.store, self.upkeep
+        wake_up, end_of_child = self.world.costs.wake_up, self.world.costs.end_of_child
 
         def rung() -> None:
             hub.wake(process.actor, "bell")
@@ -193,7 +207,7 @@ class Minique(Design):
             until = hub.now + seconds if upkeep else None
             if bell is None:
                 if hub.park(until) != TIME:
-                    hub.sleep(wake_up)
+                    hub.sleep(end_of_child)
                 return
             if store.attend(bell, rung):
                 return

@@ -89,6 +89,11 @@ class Program:
     def _perform(self, job: int) -> None:
         self._world.perform(self.threads.current, job)
 
+    def hold(self, seconds: float) -> None:
+        """The loop stands still for so long. Of its threads somebody else takes care."""
+        hub = self._world.hub
+        hub.hold(self.bell.sleeper, hub.now + seconds)
+
     def die(self) -> None:
         """The loop stops for good. Of its threads somebody else takes care."""
         self._world.hub.kill(self.bell.sleeper)
@@ -129,6 +134,14 @@ class InMemoryTimer(Design):
         self.program = None
         for thread in list(self.world.processes.values()):
             self.world.kill(thread)
+
+    def held(self, process: Process, seconds: float) -> None:
+        """The whole program stands still: each of its threads, and the loop."""
+        if self.program is not None:
+            self.program.hold(seconds)
+        for thread in self.world.processes.values():
+            if thread is not process:
+                self.world.hold(thread, seconds)
 
     def complaints(self) -> list[str]:
         """A simulated job never raises; if one did, the simulation itself went wrong."""

@@ -86,7 +86,7 @@ def test_idle_daemons_that_poll_bunch_up() -> None:
 
 
 def test_an_unknown_design_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="known: naive, claiming"):
+    with pytest.raises(ValueError, match="known: naive, unclaimed, claiming"):
         designs.find("cron")
 
 
