@@ -114,7 +114,7 @@ def parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser
         "--designs",
         default=",".join(ladder.DEFAULT),
         metavar="A,B",
-        help=f"which, separated by commas, of {', '.join(ladder.KNOWN)} (default: %(default)s)",
+        help=f"which, separated by commas, of {', '.join(ladder.KNOWN)}; or all, the ladder (default: %(default)s)",
     )
     compare.add_argument(
         "--output",
@@ -449,6 +449,8 @@ def main(arguments: Sequence[str] | None = None, clock: Callable[[], float] = ti
 def compare(options: argparse.Namespace, clock: Callable[[], float]) -> int:
     """The verb `compare`."""
     names = [name.strip() for name in options.designs.split(",") if name.strip()]
+    if names == ["all"]:
+        names = list(ladder.LADDER)
     try:
         kinds = {name: ladder.find(name) for name in names}
     except ValueError as problem:

@@ -1,7 +1,8 @@
 """Every figure: data in, Figure out, one style.
 
-Colours are those of Okabe and Ito (2008), told apart with any kind of colour blindness; each design has a line style of
-its own as well, for paper. Nothing here touches matplotlib's global state.
+Colours are those of Okabe and Ito (2008), told apart with any kind of colour blindness, and three more from Tol's muted
+scheme for a whole ladder; each design has a line style of its own as well, for paper. Nothing here touches matplotlib's
+global state.
 """
 
 from collections import Counter
@@ -19,13 +20,19 @@ from simulate.experiments import Comparison, Outcome
 from simulate.intervals import Interval, Numbers
 from simulate.sweep import Sweep
 
-COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-DASHES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)), (0, (3, 2)), "-")
+COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255", "#999933", "#332288")
+DASHES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)), (0, (3, 2)), "-", "--", "-.", (0, (1, 1)))
 IDEAL_COLOUR = "#888888"
 
 PIXELS_WIDE = 1200
 DOTS_PER_INCH = 100
 ROW_INCHES = 4.6
+
+# So many designs that are late are named in a figure.
+LATE_LINES = 3
+
+# More designs than that have a legend of two lines.
+LEGEND_COLUMNS = 6
 
 # A wait of less than a tenth of a millisecond is no wait: the logarithmic axis ends there.
 SHORTEST_SECONDS = 1e-4
@@ -45,7 +52,8 @@ def compare_figure(comparisons: Sequence[Comparison]) -> Figure:
     for one in axes.flat:
         for handle, label in zip(*one.get_legend_handles_labels(), strict=True):
             names.setdefault(label, handle)
-    figure.legend(list(names.values()), list(names), loc="outside upper center", ncols=len(names), frameon=False)
+    columns = len(names) if len(names) <= LEGEND_COLUMNS else -(-len(names) // 2)
+    figure.legend(list(names.values()), list(names), loc="outside upper center", ncols=columns, frameon=False)
     return figure
 
 
@@ -168,6 +176,11 @@ def style(place: int) -> dict[str, object]:
     return {"color": COLOURS[place % len(COLOURS)], "linestyle": DASHES[place % len(DASHES)], "linewidth": 2.0}
 
 
+def placed(comparison: Comparison) -> list[tuple[int, Outcome]]:
+    """Each design with its place in the table of designs, so that it looks the same whoever stands beside it."""
+    return [(list(KNOWN).index(outcome.design), outcome) for outcome in comparison.outcomes]
+
+
 def label(outcome: Outcome) -> str:
     """What the legend calls it."""
     return f"{outcome.design} (rung {outcome.rung})"
@@ -189,7 +202,7 @@ def waiting_axes(axes: Axes, comparison: Comparison) -> None:
             # Waits beyond the left edge are drawn at it, so that the line begins at the share that waits at all.
             axes.plot(np.maximum(waits, SHORTEST_SECONDS), beyond[-len(waits) :], **how)  # type: ignore[arg-type]
 
-    for place, outcome in enumerate(comparison.outcomes):
+    for place, outcome in placed(comparison):
         draw(outcome.waiting_quantiles, label=label(outcome), **style(place))
     draw(
         comparison.ideal_quantiles,
@@ -222,10 +235,10 @@ def backlog_axes(axes: Axes, comparison: Comparison) -> None:
     end = min(last, 2 * span) if span else last
     unit, name = (1.0, "s") if end < 300 else (60.0, "min") if end < 3 * 3600 else (3600.0, "h")
     late = []
-    for place, outcome in enumerate(comparison.outcomes):
+    for place, outcome in placed(comparison):
         axes.plot(outcome.backlog_times / unit, outcome.backlog_jobs, label=label(outcome), **style(place))  # type: ignore[arg-type]  # a dictionary of mixed values, all known to matplotlib
         if outcome.backlog_times[-1] > end:
-            late.append(f"{outcome.design}: empty only after {duration(float(outcome.backlog_times[-1]))}")
+            late.append((float(outcome.backlog_times[-1]), outcome.design))
     highest = max(float(outcome.backlog_jobs.max()) for outcome in comparison.outcomes)
     if highest > 50:
         axes.set_yscale("symlog", linthresh=10)
@@ -236,10 +249,13 @@ def backlog_axes(axes: Axes, comparison: Comparison) -> None:
     axes.set_xlim(0, end / unit)
     axes.axvline(span / unit, color=IDEAL_COLOUR, linewidth=1, linestyle=":")
     note = f"dotted: the last arrival, after {duration(span)}"
+    words = [f"{design}: empty only after {duration(seconds)}" for seconds, design in sorted(late, reverse=True)]
+    if len(words) > LATE_LINES:
+        words = [*words[: LATE_LINES - 1], f"and {len(words) - LATE_LINES + 1} more, earlier"]
     axes.text(
         0.02,
         0.97,
-        "\n".join([note, *late]),
+        "\n".join([note, *words]),
         transform=axes.transAxes,
         va="top",
         fontsize=9,

@@ -16,6 +16,9 @@ from simulate.replications import Difference, Estimates
 from simulate.sweep import Sweep, is_inside
 from simulate.theory import UNSTABLE
 
+# More designs than that do not fit side by side: each has a row then, and fewer numbers; the CSV has all.
+SIDE_BY_SIDE = 4
+
 DIFFERENCES = {
     "waiting_mean": "longer waiting, mean",
     "waiting_p95": "longer waiting, p95",
@@ -29,7 +32,11 @@ def comparisons(console: Console, found: Sequence[Comparison], files: Mapping[st
     for comparison in found:
         load = comparison.load
         console.print()
-        console.print(comparison_table(comparison))
+        if len(comparison.outcomes) > SIDE_BY_SIDE:
+            for table in ladder_tables(comparison):
+                console.print(table)
+        else:
+            console.print(comparison_table(comparison))
         if comparison.replications > 1 and comparison.differences:
             console.print(difference_table(comparison.differences))
         console.print(
@@ -236,10 +243,53 @@ def comparison_table(comparison: Comparison) -> Table:
     return whole
 
 
+def ladder_tables(comparison: Comparison) -> list[Table]:
+    """Designs as rows: how long one waits, and what a crash costs."""
+    load, single = comparison.load, comparison.replications == 1
+    title = f"{load.name}, {comparison.workers:,} workers, {comparison.replications} loads, seed {comparison.seed}"
+    peace = Table(title=f"In peace: {title}", title_justify="left", title_style="bold")
+    killed = Table(title=f"Killed halfway: {title}", title_justify="left", title_style="bold")
+    for name in ("design", "waiting mean", "waiting p95", "drain time", "empty looks", "lost", "run twice"):
+        peace.add_column(name, justify="left" if name == "design" else "right")
+    for name in ("design", "lost", "started again", "run twice", "recovery time"):
+        killed.add_column(name, justify="left" if name == "design" else "right")
+    for outcome, estimates in zip(comparison.outcomes, comparison.estimates, strict=True):
+        run, measures = outcome.peace, estimates.measures
+        of_one = (run.waiting.mean, run.waiting.p95, run.drain_time)
+        of_all = (measures[name] for name in ("waiting_mean", "waiting_p95", "drain_time"))
+        times = [
+            duration(one) if single else plus_minus(all_, duration) for one, all_ in zip(of_one, of_all, strict=True)
+        ]
+        name = f"{outcome.rung} {outcome.design}"
+        peace.add_row(name, *times, f"{run.empty_looks:,}", f"{run.lost:,}", f"{run.finished_twice:,}")
+        with_kill = outcome.killed
+        killed.add_row(
+            name,
+            f"{with_kill.lost:,}",
+            f"{with_kill.started_again:,}",
+            f"{with_kill.finished_twice:,}",
+            recovery(outcome, estimates, comparison.replications),
+        )
+    ideal = comparison.ideal
+    of_ideal = [comparison.ideal_estimates[name] for name in ("waiting_mean", "waiting_p95")]
+    alone = [ideal.mean, ideal.p95]
+    peace.add_row(
+        "ideal", *(duration(a) if single else plus_minus(b, duration) for a, b in zip(alone, of_ideal, strict=True))
+    )
+    return [peace, killed]
+
+
 def difference_table(differences: Sequence[Difference]) -> Table:
     """How much more each design takes than the one that all are held against, load by load."""
     than = differences[0].than
     whole = Table(title=f"Compared with {than}, on the same loads", title_justify="left", title_style="bold")
+    if len(differences) >= SIDE_BY_SIDE:
+        whole.add_column("design")
+        for name in DIFFERENCES.values():
+            whole.add_column(name, justify="right")
+        for one in differences:
+            whole.add_row(one.design, *(plus_minus(one.measures[name], duration, signed=True) for name in DIFFERENCES))
+        return whole
     whole.add_column("")
     for one in differences:
         whole.add_column(one.design, justify="right")
@@ -274,7 +324,7 @@ def share(value: float | None, half: float | None = None) -> str:
 def recovery(outcome: Outcome, estimates: Estimates, replications: int) -> str:
     """From the kill to the job done, or why there is no such time."""
     killed, over_all = outcome.killed, estimates.measures["recovery_time"]
-    if not killed.killed:
+    if not killed.killed and not killed.paused:
         return "nobody died"
     if replications > 1 and isinstance(over_all, Interval):
         return plus_minus(over_all, duration)

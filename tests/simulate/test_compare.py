@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simulate import cli, experiments, replications
+from simulate import cli, designs, experiments, replications
 from simulate.intervals import Interval, Refusal
 from simulate.plots import compare_figure, duration
 from simulate.replications import seeds
@@ -80,7 +80,7 @@ def test_the_same_seed_gives_the_same_bytes_whatever_the_hash_seed(tmp_path: Pat
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--evry"], "allowed are --designs"),
+        (["--evry"], "allowed are --costs, --designs"),
         (["--workers", "0"], "'0' is not a whole number above zero"),
         (["--workers", "2.5"], "'2.5' is not a whole number above zero"),
         (["--rate", "nan"], "'nan' is not a number above zero"),
@@ -327,3 +327,13 @@ def test_times_with_their_intervals() -> None:
     assert duration(12.34, 0.567) == "12.3 ± 0.57 s"
     assert duration(0.5, 2.0) == "0.5 ± 2 s"
     assert duration(0.0026, 1e-15) == "2.6 ± 0 ms"
+
+
+def test_the_whole_ladder_is_compared_and_stays_legible(tmp_path: Path) -> None:
+    ended = simulate(tmp_path, "compare", "--designs", "all", "--jobs", "1000", "--load", "poisson", "--workers", "3")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert max(map(len, ended.stdout.splitlines())) <= 100
+    for place, name in enumerate(designs.LADDER):
+        rows = [line for line in ended.stdout.splitlines() if line.startswith(f"│ {place} {name}")]
+        assert len(rows) == 2  # in peace, and killed halfway
+        assert "…" not in "".join(rows)
