@@ -19,6 +19,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -29,6 +30,7 @@ from minique.client import Client
 from minique.clock import SystemClock
 from minique.connect import connect
 from minique.loop import sleep_until
+from minique.reaper import REST_SECONDS
 from naive_daemon.database import Database
 from simulate import designs as ladder
 from simulate import live_jobs
@@ -47,6 +49,8 @@ WARM_UP_JOBS, WARM_UP_SECONDS = 3, 0.02
 START_SECONDS = 60.0
 STOP_SECONDS = 5.0
 PATIENCE_SECONDS = 60.0
+FREE_AGAIN_SECONDS = 0.01
+"""After a job's end its worker is surely waiting for the next."""
 LONGEST_SECONDS = 600.0
 """A load that would take longer is refused: somebody sits and waits."""
 MEASURES = ("mean", "p50", "p90", "p99")
@@ -73,10 +77,29 @@ class Played:
     """On the clock of this machine."""
     ids: tuple[str, ...] = ()
     """Of jobs of minique."""
+    doer: Numbers | None = None
+    """Who did each: a number for each worker. None: one process did all."""
 
     @property
     def waiting(self) -> Numbers:
         return self.began - self.arrived
+
+    def steps(self) -> tuple[Numbers, Numbers]:
+        """What was paid beside the work: from one job's end to the next one's beginning where that one was there
+        already, and from coming to beginning where its worker had nothing to do. In seconds, all of the run.
+        """
+        between: list[float] = []
+        alone: list[float] = []
+        doer = np.zeros(len(self.began)) if self.doer is None else self.doer
+        for one in np.unique(doer):
+            mine = np.flatnonzero(doer == one)
+            mine = mine[np.argsort(self.began[mine])]
+            for before, job in pairwise(mine):
+                if self.sent[job] <= self.ended[before]:
+                    between.append(float(self.began[job] - self.ended[before]))
+                elif self.woke[job] >= self.ended[before] + FREE_AGAIN_SECONDS:
+                    alone.append(float(self.began[job] - self.woke[job]))
+        return np.array(between), np.array(alone)
 
     @property
     def late(self) -> Numbers:
@@ -155,13 +178,18 @@ class Crew:
             return done >= load.jobs
 
         self.wait(is_over, f"not all of {load.jobs:,} jobs came to an end", patience(load))
-        began, ended = np.array([mq.job(id).result(timeout=0) for id in ids], dtype=float).T
+        began, ended, process, parent = np.array([mq.job(id).result(timeout=0) for id in ids], dtype=float).T
         wrong = {
             name: count for name, count in mq.overview().stats.items() if name in ("retry", "fail", "reap") and count
         }
         if wrong:
             raise BenchError(f"jobs failed or died, which none should: {wrong}")
-        return Played(load.arrived, woke, sent, began - zero, ended - zero, zero, tuple(ids))
+        return Played(load.arrived, woke, sent, began - zero, ended - zero, zero, tuple(ids), doers(process, parent))
+
+
+def doers(process: Numbers, parent: Numbers) -> Numbers:
+    """Which worker did each job: this process's child, which is the job's own process or its parent."""
+    return np.where(parent == os.getpid(), process, parent)
 
 
 @contextlib.contextmanager
@@ -264,7 +292,9 @@ def patience(load: Load) -> float:
 
 def predict(name: str, load: Load, workers: int, costs: Costs, overshoot: float, every: float, seed: int) -> Numbers:
     """The waiting time of each job, simulated. Sleeps last longer than asked by `overshoot`: work, naps, producer."""
-    own = replace(load, arrived=load.arrived + overshoot, service=load.service + overshoot)
+    # Real workers are all there before the first job comes; simulated ones come one by one at the beginning.
+    later = overshoot + (0.0 if name == "naive" else 2 * REST_SECONDS)
+    own = replace(load, arrived=load.arrived + later, service=load.service + overshoot)
     world = World(own, workers=workers, costs=costs, seed=seed)
     kind = ladder.find(name)
     design = Naive(world, every=every + overshoot) if issubclass(kind, Naive) else kind(world)
@@ -272,7 +302,41 @@ def predict(name: str, load: Load, workers: int, costs: Costs, overshoot: float,
         world.run(design)
     finally:
         design.close()
-    return world.ledger.column("first_start") - load.arrived
+    return world.ledger.column("first_start") - own.arrived + overshoot
+
+
+def own_costs(name: str, run: Played, costs: Costs, every: float) -> Costs:
+    """What the steps of this very run came to, all of them, in the places of the calibrated ones."""
+    between, alone = run.steps()
+    if name == "naive":
+        between = between[between < every / 2]  # no nap in between
+        return replace(costs, commit=float(between.mean())) if len(between) else costs
+    each = float(between.mean()) if len(between) else overhead(name, costs)
+    whole = float(alone.mean()) if len(alone) else 2 * costs.round_trip + costs.wake_up + costs.hand_over
+    # Split as calibration splits them: only the sums matter.
+    trip = min(costs.round_trip, each / 2, whole / 3)
+    if name == "inline":
+        in_line = each - trip
+        return replace(costs, round_trip=trip, in_line=in_line, wake_up=max(0.0, whole - 2 * trip - in_line))
+    hand_over = min(costs.hand_over, each - trip, whole - 2 * trip)
+    return replace(
+        costs,
+        round_trip=trip,
+        hand_over=hand_over,
+        wake_up=whole - 2 * trip - hand_over,
+        end_of_child=each - trip - hand_over,
+    )
+
+
+def afterwards(name: str, load: Load, run: Played, workers: int, costs: Costs, overshoot: float, every: float,
+               seed: int) -> Numbers:  # fmt: skip
+    """Simulated again with what could only be known afterwards: when the producer came, how long each job took, and
+    the mean cost of the run's own steps. What is left between this and reality is the model's own fault."""
+    came = np.maximum.accumulate(run.woke)
+    real = Load(load.name, load.words, came, run.ended - run.began)
+    own = own_costs(name, run, costs, every)
+    nap = every + (overshoot if name == "naive" else 0.0)
+    return came + predict(name, real, workers, own, 0.0, nap, seed) - load.arrived
 
 
 def phase_of(every: float, overshoot: float, seed: int) -> float:
@@ -372,6 +436,13 @@ class Pair:
     """Effective: work and what belongs to it."""
     predicted: Numbers
     runs: tuple[Played, ...]
+    afterwards: tuple[Numbers, ...]
+    """Simulated with each run's own costs."""
+
+    def left_over(self, name: str) -> float:
+        """As `difference`, of what was simulated with each run's own costs."""
+        pairs = zip(self.afterwards, self.measured, strict=True)
+        return median(summary(said)[name] / run[name] - 1 for said, run in pairs)
 
     @property
     def measured(self) -> list[dict[str, float]]:
@@ -394,6 +465,10 @@ class Pair:
             "predicted_waiting_seconds": summary(self.predicted),
             "measured_waiting_seconds": self.measured,
             "predicted_over_measured_minus_one": {name: self.difference(name) for name in MEASURES},
+            "with_own_costs_over_measured_minus_one": {name: self.left_over(name) for name in MEASURES},
+            "own_overhead_seconds": [
+                float(run.steps()[0].mean()) if len(run.steps()[0]) else None for run in self.runs
+            ],
             "producer_late_seconds": summary(np.concatenate([run.late for run in self.runs])),
         }
 
@@ -473,6 +548,10 @@ def live(
             effective(name, load, setting.workers, costs, overshoot),
             predict(name, load, setting.workers, costs, overshoot, setting.every, setting.seed),
             tuple(of_it),
+            tuple(
+                afterwards(name, load, run, setting.workers, costs, overshoot, setting.every, setting.seed)
+                for run in of_it
+            ),
         )
         for (name, load), of_it in zip(chosen, runs, strict=True)
     ]

@@ -14,6 +14,7 @@ from simulate import cli, live, live_jobs
 from simulate.bench import BenchError
 from simulate.costs import FREE, Costs
 from simulate.plots import PIXELS_WIDE
+from simulate.recursion import first_come_first_served
 from tests.processes import PATIENCE_SECONDS, children, is_alive, needs_proc
 from tests.servers import RealServer, find_valkey, required, until
 from tests.simulate.helpers import load_of
@@ -138,6 +139,27 @@ def test_the_simulated_daemon_looks_when_the_real_one_does() -> None:
     looks = (load.arrived + waited - phase) / 0.3
     assert looks == pytest.approx(np.round(looks))
     assert (waited <= 0.3).all()
+
+
+@pytest.mark.parametrize("name", ["minique", "inline"])
+def test_at_no_cost_the_simulated_workers_are_first_come_first_served_from_the_first_job_on(name: str) -> None:
+    # Real ones are all there when it comes. Work is longer than a batch: each job is claimed alone.
+    setting = live.Setting(seconds=10, service=0.05, variance=0.0)
+    load = live.generated(setting, name, 0.9, FREE, 0.0)
+    waited = live.predict(name, load, setting.workers, FREE, 0.0, setting.every, 0)
+    ideal = first_come_first_served(load.arrived, load.service, setting.workers) - load.arrived
+    assert waited == pytest.approx(ideal, abs=1e-9)
+
+
+def test_with_costs_known_afterwards_a_run_that_went_as_simulated_is_simulated_again() -> None:
+    setting = live.Setting(seconds=20, workers=1, variance=0.0)
+    costs = Costs(in_line=0.002, wake_up=0.003)
+    load = live.generated(setting, "inline", 0.7, costs, 0.0)
+    waited = live.predict("inline", load, 1, costs, 0.0, 0.5, 0)
+    began = load.arrived + waited
+    run = live.Played(load.arrived, load.arrived, load.arrived + 1e-4, began, began + load.service, 0.0)
+    again = live.afterwards("inline", load, run, 1, Costs(in_line=1, wake_up=1), 0.0, 0.5, 0)
+    assert again == pytest.approx(waited, abs=5e-4)
 
 
 def test_a_job_that_fails_is_an_error_and_no_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
