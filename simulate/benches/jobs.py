@@ -24,7 +24,7 @@ class Tally:
         """What to do when so many are done."""
         self.each: Callable[[], None] | None = None
         self.book: int | None = None
-        """Where each job writes its number as it begins, before it works for so long:"""
+        """Where each job writes its number as it begins and as it ends; between, it works for so long:"""
         self.work_seconds = 0.0
 
     def count(self) -> None:
@@ -41,8 +41,9 @@ tally = Tally()
 def step(number: int) -> None:
     """One job."""
     if tally.book is not None:
-        os.write(tally.book, b"%d\n" % number)
+        os.write(tally.book, b"began %d\n" % number)
         sleep_until(tally.work_seconds)
+        os.write(tally.book, b"ended %d\n" % number)
     tally.count()
 
 

@@ -1,9 +1,9 @@
 """What becomes of jobs whose workers are killed: beside the rates, with `bench throughput --kills N`.
 
 One worker of each contender is killed, with all that it forked, and started again, so many times while it works; each
-job writes its number into a file as it begins. Then everybody gets the same time to find what was left behind. *Lost*
-is what had not begun by then: also what is still kept somewhere, and would have come later. *Twice* is what began more
-than once, as at-least-once must do with what was running at a kill.
+job writes its number into a file as it begins and as it ends. Then everybody gets the same time to find what was left
+behind. *Lost* is what had not ended by then: also what is still kept somewhere, and would have come later. *Twice* is
+what began more than once, as at-least-once must do with what was running at a kill.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ from simulate.benches.throughput import play
 
 JOBS, WORK_SECONDS = 1000, 0.002
 AFTERWARDS_SECONDS = 45.0
-"""Since the last job began, before what is missing counts as lost: more than all leases and timeouts chosen here."""
-PATIENCE_SECONDS = 60.0
+"""Since the last job ended, before what is missing counts as lost: more than all leases and timeouts chosen here."""
+STALLED_SECONDS = 20.0
+"""A worker that has run nothing for so long, since all is held by a dead one, is killed all the same."""
 LOOK_EVERY_SECONDS = 0.005
 
 _clock = SystemClock()
@@ -45,7 +46,7 @@ class Survival:
     lost: int
     twice: int
     recovered_seconds: float | None
-    """From the last kill to the last job's beginning; None when some are lost."""
+    """From the last kill to the last job's end; None when some are lost."""
     afterwards_seconds: float
 
 
@@ -94,19 +95,18 @@ class _Victim:
         worker = self._start()
         try:
             seen, changed = 0, _clock.elapsed()
-            while set(self._begun()) != expected and _clock.elapsed() < changed + afterwards_seconds:
+            while set(self._noted("ended")) != expected and _clock.elapsed() < changed + afterwards_seconds:
                 if worker.poll() is not None:
                     # RQ's worker, for one, ends itself when it finds out that its predecessor's name is taken.
                     worker = self._start()
                 sleep_until(10 * LOOK_EVERY_SECONDS)
-                now = sum(self._begun().values())
+                now = sum(self._noted("ended").values())
                 if now != seen:
                     seen, changed = now, _clock.elapsed()
         finally:
             _end(worker)
-        begun = self._begun()
-        lost = len(expected - set(begun))
-        twice = sum(times > 1 for times in begun.values())
+        lost = len(expected - set(self._noted("ended")))
+        twice = sum(times > 1 for times in self._noted("began").values())
         took = None if lost else round(max(0.0, changed - last_kill), 2)
         return Survival(self._name, self._jobs + 1, kills, lost, twice, took, afterwards_seconds)
 
@@ -122,19 +122,23 @@ class _Victim:
         )
 
     def _await_progress(self, worker: subprocess.Popen[bytes], enough: int) -> None:
-        gives_up = _clock.elapsed() + PATIENCE_SECONDS
-        begun_before = sum(self._begun().values())
+        seen = first = sum(self._noted("began").values())
+        gives_up = _clock.elapsed() + STALLED_SECONDS
         # At least one more, so that none is killed before it works.
-        while sum(self._begun().values()) < max(enough, begun_before + 1):
-            if _clock.elapsed() > gives_up or worker.poll() is not None:
-                raise BenchError(f"{self._name}: a worker did not work on; only {begun_before} jobs had begun")
+        while seen < max(enough, first + 1) and worker.poll() is None and _clock.elapsed() < gives_up:
             sleep_until(LOOK_EVERY_SECONDS)
+            now = sum(self._noted("began").values())
+            if now != seen:
+                seen, gives_up = now, _clock.elapsed() + STALLED_SECONDS
+        if not seen:
+            raise BenchError(f"{self._name}: its worker never began a job")
 
-    def _begun(self) -> Counter[int]:
+    def _noted(self, what: str) -> Counter[int]:
         try:
-            return Counter(map(int, self._book.read_text().split()))
+            words = [line.split() for line in self._book.read_text().splitlines()]
         except FileNotFoundError:
             return Counter()
+        return Counter(int(number) for kind, number in words if kind == what)
 
 
 def _end(worker: subprocess.Popen[bytes]) -> None:

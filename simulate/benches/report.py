@@ -121,7 +121,7 @@ def report(console: Console, result: Result, data: Path, figure: Path) -> None:
 def _survival(result: Result) -> Table:
     first = result.survival[0]
     table = Table(title=f"{first['kills']} kills of the worker in {first['jobs']:,} jobs of 2 ms", title_justify="left")
-    for name in ("", "lost", "run twice", "all begun after"):
+    for name in ("", "lost", "run twice", "all done after"):
         table.add_column(name, justify="right" if name else "left")
     for row in result.survival:
         took = row["recovered_seconds"]
