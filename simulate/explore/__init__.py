@@ -1,0 +1,15 @@
+"""Every interleaving of the worker, scheduler, reaper and producer that ship, with every fault that a budget allows.
+
+One arrow is one step, also inside a trip. Between any two steps a process may be killed, a connection lost, a reply
+lost, or time pass until leases have run out. The search is breadth-first, so that the first story that ends badly is
+a shortest one.
+
+    contents.py   what a server holds, as one small value; the servers that steps are drawn on
+    subject.py    the code that is explored, as it ships or with a fault put into it
+    actors.py     a process: the real code, run once for each state and each list of answers
+    rules.py      what must hold after every step
+    search.py     the product of all that, breadth-first, and whether everything drains once faults stop
+    story.py      a list of steps: told, saved, drawn
+    replay.py     the same steps, one after another, on a real server
+    mutants.py    the faults that it must find, and the changes on which it must be silent
+"""

@@ -1,0 +1,341 @@
+"""`python -m simulate explore` at the command line: its options, what it does, and what it prints."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import resource
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from minique import status
+from minique.errors import MiniqueError
+from minique.wire import Server
+from simulate.explore.actors import KINDS
+from simulate.explore.contents import Draw, LuaServer, MemoryServer, NoSuchText
+from simulate.explore.mutants import HARMLESS, MUTANTS, Mutant
+from simulate.explore.replay import replay
+from simulate.explore.rules import RULES
+from simulate.explore.search import MANY, Progress, Result, Scope, Search
+from simulate.explore.story import NoStory, Story
+from simulate.explore.subject import FILES, Change, Subject, changed
+
+DEFAULT_LIMIT_STATES = 5_000_000
+DEFAULT_MEMORY_MB = 6000
+NAMESPACE = "explored"
+
+Watching = Callable[[], AbstractContextManager[Progress]]
+"""Shows progress while it is entered."""
+
+
+class Wrong(Exception):
+    """What was asked for cannot be done; the message says why and what to do."""
+
+
+def add_options(parser: argparse.ArgumentParser, positive: Callable[[Any], Callable[[str], Any]]) -> None:
+    """The options of the verb; `positive` reads a number above zero."""
+    scope = parser.add_argument_group("the scope")
+    scope.add_argument("--design", choices=("minique",), default="minique", help="default: %(default)s")
+    scope.add_argument("--workers", type=_up_to(4, 1), default=2, metavar="N", help="default: %(default)s")
+    scope.add_argument(
+        "--jobs",
+        type=_jobs,
+        default=("plain", "plain"),
+        metavar="N|KIND,KIND",
+        help=f"how many, or of which kinds, of {', '.join(KINDS)} (default: 2)",
+    )
+    for name, words, value in (
+        ("crashes", "processes that are killed", 1),
+        ("errors", "connections that are lost, before or after arrows were applied, also while sending again", 0),
+        ("expiries", "times at which somebody stands still, or a lease runs out", 1),
+    ):
+        scope.add_argument(
+            f"--{name}", type=_up_to(MANY), default=value, metavar="N", help=f"{words} (default: {value})"
+        )
+    scope.add_argument(
+        "--schedulers", type=_up_to(3), default=0, metavar="N", help="default: one if a job is ever delayed"
+    )
+    scope.add_argument("--no-reaper", action="store_true", help="workers reap, and nobody else")
+    scope.add_argument("--batch", type=_up_to(5), default=0, metavar="N", help="jobs in-line, claimed N at a time")
+    scope.add_argument(
+        "--every-arrow", action="store_true", help="also those that change nothing are steps of their own"
+    )
+    what = parser.add_argument_group("what is explored")
+    what.add_argument(
+        "--backend",
+        choices=("memory", "lua"),
+        default="memory",
+        help="MemoryStore, or the scripts on a server in this process (slower; default: %(default)s)",
+    )
+    what.add_argument(
+        "--break",
+        dest="changes",
+        type=change,
+        action="append",
+        default=[],
+        metavar="FILE:'OLD'=>'NEW'",
+        help=f"replace a piece of text that stands once in a script, or in {', '.join(FILES)}; may be given again",
+    )
+    what.add_argument("--mutant", metavar="NAME", help="one of the catalogue's, in its own scope")
+    what.add_argument("--mutants", action="store_true", help="all of the catalogue, and the score")
+    bounds = parser.add_argument_group("bounds")
+    bounds.add_argument(
+        "--limit", type=positive(int), default=DEFAULT_LIMIT_STATES, metavar="N", help="states (default: %(default)s)"
+    )
+    bounds.add_argument(
+        "--memory", type=positive(int), default=DEFAULT_MEMORY_MB, metavar="MB", help="default: %(default)s"
+    )
+    story = parser.add_argument_group("a story")
+    story.add_argument("--replay", type=Path, metavar="STORY.json", help="step by step, on --server")
+    story.add_argument(
+        "--server",
+        metavar="URL",
+        help=f"with --replay: redis:// or unix://; what is in its namespace {NAMESPACE!r} is thrown away",
+    )
+
+
+def _up_to(most: int, least: int = 0) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isdecimal() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most}")
+        return int(text)
+
+    return parse
+
+
+def _jobs(text: str) -> tuple[str, ...]:
+    kinds = ("plain",) * int(text) if text.isdecimal() else tuple(part.strip() for part in text.split(","))
+    if unknown := [kind for kind in kinds if kind not in KINDS]:
+        raise argparse.ArgumentTypeError(f"there are no jobs that are {unknown[0]!r}; known: {', '.join(KINDS)}")
+    if not 1 <= len(kinds) <= 5:
+        raise argparse.ArgumentTypeError(f"{len(kinds)} jobs; 1 to 5 can be explored")
+    return kinds
+
+
+def change(text: str) -> Change:
+    """A change as it is written at the command line: complete.lua:'old text'=>'new text'."""
+    file, colon, rest = text.partition(":")
+    old, arrow, new = rest.partition("=>")
+    if not colon or not arrow or not old:
+        raise argparse.ArgumentTypeError(f"{text!r} is not FILE:'OLD'=>'NEW'")
+    return Change(file.strip(), *(_unquoted(part) for part in (old, new)))
+
+
+def _unquoted(text: str) -> str:
+    text = text.strip()
+    inner = text[1:-1] if len(text) >= 2 and text[0] == text[-1] and text[0] in "'\"" else text
+    return inner.replace("\\n", "\n")
+
+
+class Searched(NamedTuple):
+    scope: Scope
+    changes: tuple[Change, ...]
+    result: Result
+    seconds: float
+
+
+def drawing(subject: Subject, backend: str) -> Draw:
+    """Arrows on a server of that kind. Raises Wrong when it is not installed."""
+    if backend == "memory":
+        return MemoryServer(subject.store).draw
+    try:
+        from simulate.explore.in_process import lua_server
+    except ImportError as error:
+        raise Wrong(f"--backend lua needs a package that is not here: pip install 'fakeredis[lua]' ({error})") from None
+    return lua_server(subject.lua).draw
+
+
+def explore(
+    scope: Scope,
+    changes: Sequence[Change],
+    clock: Callable[[], float],
+    backend: str = "memory",
+    limit: int = DEFAULT_LIMIT_STATES,
+    progress: Progress | None = None,
+    every_arrow: bool = False,
+) -> Searched:
+    """One search. Raises Wrong for changes that do not fit, or that the backend does not run."""
+    try:
+        subject = changed(changes)
+        draw = drawing(subject, backend)
+    except (NoSuchText, SyntaxError) as error:
+        raise Wrong(f"--break: {error}") from None
+    if subject.lua and backend == "memory":
+        raise Wrong(f"--break: {subject.lua[0].file} is a script: add --backend lua, or change memory_store.py")
+    began = clock()
+    was_enabled = gc.isenabled()
+    gc.disable()  # nothing here is a cycle, and looking through millions of tuples takes longer than the search
+    try:
+        result = Search(scope, subject, draw, every_arrow).run(limit, progress)
+    finally:
+        if was_enabled:
+            gc.enable()
+    return Searched(scope, tuple(changes), result, clock() - began)
+
+
+def run(
+    options: argparse.Namespace,
+    clock: Callable[[], float],
+    console: Console,
+    watching: Watching,
+    save: Callable[..., Any],
+) -> bool:
+    """Do what the options ask for; whether all is well. Raises Wrong."""
+    if options.replay is not None or options.server is not None:
+        return _replay(options, console)
+    if options.mutants:
+        with watching() as progress:
+            scores = [score(mutant, clock, progress) for mutant in (*MUTANTS, *HARMLESS)]
+        return _print_scores(console, scores)
+    scope = Scope(
+        options.workers, options.jobs, options.crashes, options.errors, options.expiries, options.schedulers,
+        not options.no_reaper, batch=options.batch,
+    )  # fmt: skip
+    changes = tuple(options.changes)
+    if options.mutant is not None:
+        found = [mutant for mutant in (*MUTANTS, *HARMLESS) if mutant.name == options.mutant]
+        if not found:
+            names = "\n  ".join(mutant.name for mutant in (*MUTANTS, *HARMLESS))
+            raise Wrong(f"--mutant: there is none called {options.mutant!r}; known:\n  {names}")
+        scope, changes = found[0].scope, (*found[0].changes, *changes)
+    with watching() as progress:
+        searched = explore(
+            scope, changes, clock, options.backend, options.limit, _bounded(progress, options.memory),
+            options.every_arrow,
+        )  # fmt: skip
+    _print(console, searched)
+    failure = searched.result.failure
+    if failure is None:
+        return True
+    story = Story.of(failure, scope, changes)
+    console.print(story.timeline(), markup=False, highlight=False, soft_wrap=True)
+    save(story)
+    return False
+
+
+def _bounded(progress: Progress, megabytes: int) -> Progress:
+    unit = 1024 * 1024 if sys.platform == "darwin" else 1024
+
+    def told(states: int, transitions: int, left: int, depth: int) -> str:
+        if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit > megabytes:
+            return f"it was ended at {states:,} states, for it took more than {megabytes:,} MB"
+        return progress(states, transitions, left, depth)
+
+    return told
+
+
+def _in_words(scope: Scope) -> str:
+    parts = [f"{scope.workers} workers", f"jobs {', '.join(scope.jobs)}", "a producer"]
+    parts += ["a reaper"] if scope.reaper else []
+    parts += [f"{scope.crashes} crashes", f"{scope.errors} errors", f"{scope.expiries} expiries"]
+    return "; ".join(parts)
+
+
+def _print(console: Console, searched: Searched) -> None:
+    result = searched.result
+    table = Table(title=f"Explored: {_in_words(searched.scope)}", title_justify="left", title_style="bold")
+    for name in ("states", "transitions", "per second", "seconds", "server contents", "longest story"):
+        table.add_column(name, justify="right")
+    rate = result.transitions / searched.seconds if searched.seconds > 0 else 0.0
+    table.add_row(
+        f"{result.states:,}", f"{result.transitions:,}", f"{rate:,.0f}", f"{searched.seconds:.2f}",
+        f"{result.contents:,}", f"{result.deepest}",
+    )  # fmt: skip
+    console.print(table)
+    for one in searched.changes:
+        console.print(f"[bold]Changed[/]: {escape(status.escape(str(one)))}", soft_wrap=True)
+    if result.failure is not None:
+        console.print(f"[bold red]Fails[/]: {escape(RULES[result.failure.rule])}", soft_wrap=True)
+    elif result.is_whole:
+        console.print("[bold green]Holds[/]: all of the scope was searched, and from each state everything drains.")
+    else:
+        console.print(f"[bold yellow]Not all of it[/]: {result.why_not}. Nothing failed as far as it was searched.")
+
+
+# The catalogue.
+
+
+class Score(NamedTuple):
+    mutant: Mutant
+    is_harmless: bool
+    result: Result
+    seconds: float
+
+    @property
+    def is_right(self) -> bool:
+        return self.result.is_whole and (self.result.failure is None) == self.is_harmless
+
+
+def score(
+    mutant: Mutant, clock: Callable[[], float], progress: Progress | None = None, backend: str = "memory"
+) -> Score:
+    """Whether the explorer finds it; or is silent on it, if it does no harm."""
+    searched = explore(mutant.scope, mutant.changes, clock, backend, progress=progress)
+    return Score(mutant, mutant in HARMLESS, searched.result, searched.seconds)
+
+
+def _print_scores(console: Console, scores: Sequence[Score]) -> bool:
+    table = Table(title="Faults put into the code, and changes that do no harm", title_justify="left")
+    for name in ("change", "what it breaks", "found by the rule", "steps", "seconds"):
+        table.add_column(name, justify="right" if name in ("steps", "seconds") else "left")
+    for one in scores:
+        failure = one.result.failure
+        found = escape(failure.rule) if failure else "silent" if one.is_harmless else "[red]not found[/]"
+        if failure and one.is_harmless:
+            found = f"[red]cries wolf: {found}[/]"
+        table.add_row(
+            escape(one.mutant.name), escape(one.mutant.breaks) or "nothing", found,
+            str(len(failure.steps)) if failure else "", f"{one.seconds:.2f}",
+        )  # fmt: skip
+    console.print(table)
+    faults = [one for one in scores if not one.is_harmless]
+    harmless = [one for one in scores if one.is_harmless]
+    console.print(
+        f"{sum(one.is_right for one in faults)} of {len(faults)} faults found; "
+        f"silent on {sum(one.is_right for one in harmless)} of {len(harmless)} harmless changes."
+    )
+    return all(one.is_right for one in scores)
+
+
+# A real server.
+
+
+def _replay(options: argparse.Namespace, console: Console) -> bool:
+    if options.replay is None or options.server is None:
+        raise Wrong("--replay STORY.json and --server URL belong together")
+    try:
+        story = Story.from_json(options.replay.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise Wrong(f"{options.replay} cannot be read: {error}") from None
+    except NoStory as error:
+        raise Wrong(f"{options.replay}: {error}") from None
+    server = Server(options.server)
+    try:
+        changes = changed(story.changes).lua
+        done = replay(
+            story,
+            LuaServer(server, changes, NAMESPACE),
+            lambda n, step: console.print(
+                f"{n:3} {'✗' if step.is_fault else ' '} {step.who:12} {step.words}", markup=False, highlight=False
+            ),
+        )
+    except (NoStory, NoSuchText) as error:
+        raise Wrong(f"{options.replay}: {error}") from None
+    except MiniqueError as error:
+        raise Wrong(f"--server: {error}") from None
+    finally:
+        server.close()
+    colour = "green" if done.is_same else "red"
+    console.print(
+        f"[bold {colour}]{'The same end' if done.is_same else 'Another end'}[/] on {escape(str(server))} after "
+        f"{done.steps} steps: {escape(done.why)}",
+        soft_wrap=True,
+    )
+    return done.is_same

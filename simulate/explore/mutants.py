@@ -1,0 +1,209 @@
+"""Faults put into the code that ships, each of which the explorer must find; and changes on which it must be silent.
+
+The catalogue is data. An entry names a piece of text in a file of `minique/` and what stands there instead, says what
+that breaks, and names the scope in which it shows: some need a second crash, a lost reply, or a pause.
+"""
+
+# The pieces of text stand here as they stand there, however long.
+# ruff: noqa: E501
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from simulate.explore.search import Scope
+from simulate.explore.subject import Change
+
+STORE, WORKER, REAPER, LOOP, SCHEDULER = "memory_store.py", "worker.py", "reaper.py", "loop.py", "scheduler.py"
+
+
+class Mutant(NamedTuple):
+    name: str
+    breaks: str
+    """What goes wrong, in words."""
+    scope: Scope
+    changes: tuple[Change, ...]
+
+
+def _scope(
+    *jobs: str,
+    crashes: int = 0,
+    errors: int = 0,
+    expiries: int = 0,
+    workers: int = 1,
+    reaper: bool = True,
+    batch: int = 0,
+) -> Scope:
+    return Scope(workers, jobs or ("plain",), crashes, errors, expiries, reaper=reaper, batch=batch)
+
+
+def _one(name: str, breaks: str, scope: Scope, file: str, old: str, new: str) -> Mutant:
+    return Mutant(name, breaks, scope, (Change(file, old, new),))
+
+
+QUIET = _scope()
+CRASH = _scope(crashes=1, expiries=1)
+PAUSE = _scope(workers=2, expiries=2)
+TWO = _scope("plain", "plain", workers=2)
+LOST_REPLY = _scope(errors=1)
+LONG = _scope(expiries=1)
+
+MUTANTS: tuple[Mutant, ...] = (
+    # Storing.
+    _one("enqueue keeps no record", "what was acknowledged is nowhere", QUIET, STORE,
+         "        self._records[id] = record\n        if key:", "        if key:"),
+    _one("enqueue is not repeatable", "sent again after a lost reply, a job is queued twice", LOST_REPLY, STORE,
+         "        if id in self._records:\n            return False\n        record =", "        record ="),
+    _one("enqueue puts first", "the last comes first", _scope("plain", "plain"), STORE,
+         "        found.extend(ids)", "        found.extendleft(ids)"),
+    _one("a unique key is not asked for", "two with one key are under way", _scope("unique", "unique"), STORE,
+         "        if key in self._unique:\n            return self._unique[key]\n        span",
+         "        span"),
+    _one("a unique key is never free again", "no other job with it is ever stored", _scope("unique"), STORE,
+         "                self._free_key(id)\n                self._records", "                self._records"),
+    _one("a unique key goes to whoever is reaped last", "a job that failed keeps its key",
+         _scope("unique", crashes=3, expiries=3), STORE,
+         "        self._free_key(id)\n        self._failed[id] = now", "        self._failed[id] = now"),
+    # Claiming.
+    _one("claim without a lease", "nobody will ever give the job back", QUIET, STORE,
+         "        if taken:\n            self._leases.set(claim, deadline)", "        if taken:"),
+    _one("claim without a list of its jobs", "the claim does not know its jobs", QUIET, STORE,
+         "            self._claims[claim] = {job.id: job.queue for job in taken}\n", ""),
+    _one("claim leaves the job in its queue", "a job is leased and queued", QUIET, STORE,
+         "                ids.popleft()\n                passed += 1", "                passed += 1000"),
+    Mutant("claim takes the last", "who waits longest waits longer", _scope("plain", "plain"), (
+        Change(STORE, "                id = ids[0]\n", "                id = ids[-1]\n"),
+        Change(STORE, "                ids.popleft()\n                passed", "                ids.pop()\n                passed"),
+    )),
+    _one("the same claim takes other jobs", "those of the lost reply are stranded", _scope("plain", "plain", errors=1),
+         STORE, "        if again:\n", "        if not again and claim in ():\n"),
+    _one("lease in milliseconds", "a job is given away under its worker", LONG, STORE,
+         "        deadline = round(now + arrow.lease_seconds, 6)", "        deadline = round(now + arrow.lease_seconds / 1000, 6)"),
+    _one("claim does not ring again", "a second job waits although a worker is idle", TWO, STORE,
+         "        if looked_at and self._next_queue(subscription, set()) is not None:", "        if not looked_at and expired:"),
+    _one("nobody is rung", "idle workers do not hear of a job", QUIET, STORE,
+         "            if self._subscription(text).serves(queue):\n                self._ring(text)", "            pass"),
+    # Renewing.
+    _one("renew revives what is over", "a lease without a job", PAUSE, STORE,
+         "        if arrow.claim not in self._claims:\n            return False\n", ""),
+    _one("renew does not renew", "a worker that renews is reaped all the same", LONG, STORE,
+         "            return False\n        self._leases.set(arrow.claim, round(now + arrow.lease_seconds, 6))\n        return True",
+         "            return False\n        return True"),
+    # Completing.
+    _one("complete without asking whose it is", "a stale worker ends another's attempt", PAUSE, STORE,
+         "            if id in held:\n                answers.append(True)",
+         "            if id in self._leased:\n                claim = self._leased[id]\n                answers.append(True)"),
+    _one("complete keeps the lease", "a job is done and leased", QUIET, STORE,
+         "            self._leave(claim, ids)\n            for id in went_back:", "            for id in went_back:"),
+    _one("complete records nothing", "a job that ran is as if it had never been", QUIET, STORE,
+         '                self._records[id] = f"{DONE_MARK}{stamp} {claim}\\n{job.result}"', "                self._records.pop(id)"),
+    _one("complete is not repeatable", "work that was done is told to be lost", LOST_REPLY, STORE,
+         '            answers.append(record.startswith(DONE_MARK) and record.partition("\\n")[0].split(" ")[2:] == [claim])',
+         "            answers.append(False)"),
+    _one("complete believes everybody", "who lost the job is told that its work counts", PAUSE, STORE,
+         '            answers.append(record.startswith(DONE_MARK) and record.partition("\\n")[0].split(" ")[2:] == [claim])',
+         "            answers.append(record.startswith(DONE_MARK))"),
+    _one("follow-ups are forgotten", "what should follow does not", _scope("follows"), STORE,
+         "                following += job.follow_ups\n", ""),
+    _one("follow-ups of a refused completion", "what follows comes twice, or without its cause",
+         _scope("follows", workers=2, expiries=2), STORE,
+         '                record = self._records.get(id, "")\n                answers.append(record.startswith(DONE_MARK)',
+         '                following += job.follow_ups\n                record = self._records.get(id, "")\n'
+         "                answers.append(record.startswith(DONE_MARK)"),
+    # Failing.
+    _one("retry without asking whose it is", "a stale worker delays another's attempt",
+         _scope("fails", workers=2, expiries=2), STORE,
+         '        if id not in self._claims.get(arrow.claim, ()):\n'
+         '            return self._failures.get(id, "").startswith(arrow.claim + "\\n")\n        self._failure_counts',
+         '        if id not in self._leased:\n            return False\n        arrow = arrow._replace(claim=self._leased[id])\n'
+         '        self._failure_counts'),
+    _one("retry keeps the lease", "a job is delayed and leased", _scope("fails"), STORE,
+         "        self._leave(arrow.claim, [id])\n        self._stats[\"retry\"] += 1", '        self._stats["retry"] += 1'),
+    _one("retry forgets to delay", "a job that raised is in no place", _scope("fails"), STORE,
+         "        self._delay_until(id, round(now + arrow.in_seconds, 6))\n", ""),
+    _one("fail keeps no list", "a job that failed is in no place", _scope("dies"), STORE,
+         "        self._failed[id] = now\n", ""),
+    # Delaying.
+    _one("promote only removes", "a delayed job is in no place", _scope("delayed"), STORE,
+         '            self._stats["promote"] += promoted\n        for queue, ids in by_queue.items():\n            self._put_last(queue, ids)',
+         '            self._stats["promote"] += promoted'),
+    _one("promote only queues", "a job is delayed and queued", _scope("delayed"), STORE,
+         "        for id in self._delayed.take_due(now, min(arrow.limit, _PROMOTE_LIMIT)):",
+         "        for id in self._delayed.due(now, min(arrow.limit, _PROMOTE_LIMIT)):"),
+    _one("promote before its time", "a delayed job runs early", _scope("delayed"), STORE,
+         "        for id in self._delayed.take_due(now, min(arrow.limit, _PROMOTE_LIMIT)):",
+         "        for id in self._delayed.take_due(now + 60, min(arrow.limit, _PROMOTE_LIMIT)):"),
+    # Reaping and giving back.
+    _one("nobody reaps", "what a dead worker held is held for ever", CRASH, STORE,
+         "            claims = self._leases.due(now, arrow.limit)", "            claims = []"),
+    _one("reap before its time", "a job is given away under its worker", QUIET, STORE,
+         "            claims = self._leases.due(now, arrow.limit)", "            claims = self._leases.in_order()[: arrow.limit]"),
+    _one("reap forgets to queue", "a job that was given back is in no place", CRASH, STORE,
+         "            self._deaths[id] = deaths\n            self._put_first(queue, id)", "            self._deaths[id] = deaths"),
+    _one("reap keeps the lease", "a job is queued and leased", CRASH, STORE,
+         "            if held:\n                self._leave(claim, list(held))", "            if held:\n                pass"),
+    _one("reap puts last", "who was first comes last", _scope("plain", "plain", crashes=1, expiries=1), STORE,
+         "        self._queues.setdefault(queue, deque()).appendleft(id)", "        self._queues.setdefault(queue, deque()).append(id)"),
+    _one("deaths are not counted", "a poison job kills workers for ever", _scope("poison", expiries=3), STORE,
+         "        for id, queue, deaths in back:\n            self._deaths[id] = deaths\n", "        for id, queue, deaths in back:\n"),
+    _one("one death too many", "a poison job kills one worker more", _scope("poison", expiries=4), STORE,
+         "(failed if len(deaths) >= arrow.deaths_allowed else back)", "(failed if len(deaths) > arrow.deaths_allowed else back)"),
+    _one("release forgets to queue", "a job that was handed back is in no place", PAUSE, STORE,
+         "        for id, queue in reversed(back):\n            self._put_first(queue, id)\n", ""),
+    # Forgetting.
+    _one("forget at once", "an enqueue that is sent again brings a done job back to life", _scope("brief", errors=1), STORE,
+         "                if float(since) + lifetime > now:", "                if float(since) > now:"),
+    # The worker.
+    _one("a job is started on a lease that ran out", "two run it at once", PAUSE, WORKER,
+         "                if state.lease_until - started_at < LEAST_LEASE_SECONDS:\n                    break\n", ""),
+    _one("the lease is counted from the answer", "a worker believes in more than the server promised", PAUSE, WORKER,
+         "            lease_until=now + claimed.lease_seconds,", "            lease_until=self.clock.elapsed() + claimed.lease_seconds,"),
+    _one("a claim without an answer is asked for under another name", "what it took is stranded", LOST_REPLY, WORKER,
+         "                self._change(unanswered=self.state.unanswered or self.state.running is None)",
+         "                self._change(unanswered=False, number=self.state.number + 1)"),
+    _one("what ended is told only once", "work that was done is held until its lease runs out", LOST_REPLY, WORKER,
+         "                self._change(unanswered=self.state.unanswered or self.state.running is None)",
+         "                self._change(ended=())"),
+    _one("two workers with one name", "each takes the other's jobs for its own", TWO, WORKER,
+         "        self.name = name\n", '        self.name = "worker"\n'),
+    _one("the worker's clock in place of the server's", "one that is behind has its jobs reaped at once", LONG, WORKER,
+         "        answers = self.store.trip(arrows, self.clock.stamp())",
+         '        answers = self.store.trip(arrows, f"{self.clock.elapsed() - 8:.6f}")'),
+    _one("complete before running", "a job is done that was never run to its end", CRASH, WORKER,
+         "            task = self._task(job)\n",
+         "            task = self._task(job)\n            self._note(job, Returned('1'))\n            continue\n"),
+    _one("the worker renews when it is too late", "a long job is reaped under its worker", LONG, WORKER,
+         "            renew_at=now + self.settings.lease / RENEWALS_PER_LEASE,", "            renew_at=now + self.settings.lease,"),
+    _one("nobody looks", "what a dead worker held is held for ever", _scope(crashes=1, expiries=1, reaper=False), REAPER,
+         "(Reap(CLAIMS_AT_ONCE), Forget(FORGET_AT_ONCE))", "(Reap(0), Forget(FORGET_AT_ONCE))"),
+    # The loop.
+    _one("the loop does not hear bells", "an idle worker lets a job wait", QUIET, LOOP,
+         "            wait(rest, part.bell())", "            wait(rest, None)"),
+)  # fmt: skip
+
+HARMLESS: tuple[Mutant, ...] = (
+    _one("reap one claim at a time", "", _scope(workers=2, crashes=1, expiries=1), REAPER,
+         "CLAIMS_AT_ONCE = 20", "CLAIMS_AT_ONCE = 1"),
+    _one("look at every tick", "", _scope("plain", "plain", expiries=1), WORKER,
+         "        looks = now >= state.look_at", "        looks = True"),
+    _one("renew more often", "", _scope(workers=2, crashes=1, expiries=1), WORKER,
+         "RENEWALS_PER_LEASE = 4", "RENEWALS_PER_LEASE = 8"),
+    _one("ask for more of a lease", "", _scope(workers=2, expiries=1), WORKER,
+         "LEAST_LEASE_SECONDS = 1.0", "LEAST_LEASE_SECONDS = 2.0"),
+    _one("ring for every job", "", _scope("plain", "plain", workers=2), STORE,
+         "        found.extend(ids)\n        if queue not in self._ready:", "        found.extend(ids)\n        if True:"),
+    _one("ring after every claim", "", _scope("plain", "plain", workers=2), STORE,
+         "        if looked_at and self._next_queue(subscription, set()) is not None:", "        if looked_at:"),
+    _one("leave before counting", "", _scope("once", errors=1), STORE,
+         '        self._failure_counts[id] = self._failure_counts.get(id, 0) + 1\n'
+         '        self._failures[id] = f"{arrow.claim}\\n{arrow.failure}"\n        self._leave(arrow.claim, [id])\n        self._stats["retry"]',
+         '        self._leave(arrow.claim, [id])\n        self._failure_counts[id] = self._failure_counts.get(id, 0) + 1\n'
+         '        self._failures[id] = f"{arrow.claim}\\n{arrow.failure}"\n        self._stats["retry"]'),
+    _one("promote one at a time", "", _scope("delayed", "delayed"), SCHEDULER,
+         'PROMOTE_AT_ONCE = LIMITS["PROMOTE_LIMIT"]', "PROMOTE_AT_ONCE = 1"),
+    _one("claim orders its answer otherwise", "", _scope("plain", "plain", expiries=1), STORE,
+         "        if taken:\n            self._leases.set(claim, deadline)\n            self._claims[claim] = {job.id: job.queue for job in taken}",
+         "        if taken:\n            self._claims[claim] = {job.id: job.queue for job in taken}\n            self._leases.set(claim, deadline)"),
+    _one("the loop waits a little longer after an error", "", _scope(errors=1, crashes=1), LOOP,
+         "_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 5.0", "_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 3.0"),
+)  # fmt: skip
