@@ -466,9 +466,6 @@ class Pair:
             "measured_waiting_seconds": self.measured,
             "predicted_over_measured_minus_one": {name: self.difference(name) for name in MEASURES},
             "with_own_costs_over_measured_minus_one": {name: self.left_over(name) for name in MEASURES},
-            "own_overhead_seconds": [
-                float(run.steps()[0].mean()) if len(run.steps()[0]) else None for run in self.runs
-            ],
             "producer_late_seconds": summary(np.concatenate([run.late for run in self.runs])),
         }
 
