@@ -31,6 +31,8 @@ from simulate.benches.throughput import play
 JOBS, WORK_SECONDS = 1000, 0.002
 AFTERWARDS_SECONDS = 45.0
 """Since the last job ended, before what is missing counts as lost: more than all leases and timeouts chosen here."""
+SETTLE_SECONDS = 12.0
+"""After all have ended, since what was running at the last kill may still come again: more than all those timeouts."""
 STALLED_SECONDS = 20.0
 """A worker that has run nothing for so long, since all is held by a dead one, is killed all the same."""
 LOOK_EVERY_SECONDS = 0.005
@@ -103,6 +105,8 @@ class _Victim:
                 now = sum(self._noted("ended").values())
                 if now != seen:
                     seen, changed = now, _clock.elapsed()
+            if not expected - set(self._noted("ended")):
+                sleep_until(min(SETTLE_SECONDS, afterwards_seconds))
         finally:
             _end(worker)
         lost = len(expected - set(self._noted("ended")))
@@ -118,7 +122,6 @@ class _Victim:
             cwd=REPOSITORY,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,
         )
 
     def _await_progress(self, worker: subprocess.Popen[bytes], enough: int) -> None:
@@ -142,7 +145,16 @@ class _Victim:
 
 
 def _end(worker: subprocess.Popen[bytes]) -> None:
-    """With all that it forked: it leads a session of its own."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(worker.pid, signal.SIGKILL)
+    """With all that it forked, whatever groups those made for themselves."""
+    for pid in [worker.pid, *_descendants(worker.pid)]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     worker.wait()
+
+
+def _descendants(parent: int) -> list[int]:
+    try:
+        found = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    except OSError:
+        return []  # it has ended, or this system does not say
+    return [pid for child in map(int, found) for pid in (child, *_descendants(child))]
