@@ -38,6 +38,7 @@ from simulate import (
     traces,
 )
 from simulate import designs as ladder
+from simulate import plan as planner
 from simulate import sweep as sweeping
 from simulate.benches import report as speed
 from simulate.chaos import command, conductor
@@ -45,8 +46,11 @@ from simulate.chaos.report import chaos_figure, judge
 from simulate.chaos.server import NoServer
 from simulate.costs import Costs
 from simulate.experiments import Comparison
+from simulate.explore import command as exploring
+from simulate.explore.search import Progress as Searching
+from simulate.explore.story import Story
 from simulate.history import to_line
-from simulate.plots import compare_figure, count, duration, sweep_figure, theory_figure
+from simulate.plots import compare_figure, count, duration, plan_figure, sweep_figure, theory_figure
 from simulate.workload import Load, generate
 
 FINE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -83,7 +87,7 @@ def parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser
     """The command line, and the part of it that belongs to each verb."""
     top = argparse.ArgumentParser(prog="python -m simulate", description="The experiments.")
     verbs = top.add_subparsers(
-        dest="verb", required=True, metavar="compare|sweep|theory|calibrate|live|record|bench|chaos"
+        dest="verb", required=True, metavar="compare|sweep|plan|theory|calibrate|live|record|bench|chaos|explore"
     )
     compare = verbs.add_parser("compare", help="one load, several designs: who waits how long, and what a crash costs")
     load = compare.add_argument_group("the load")
@@ -171,6 +175,37 @@ def parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser
     )
     curve.add_argument("--json", action="store_true", help="print the JSON instead of the table")
     add_costs(curve)
+    planning = verbs.add_parser("plan", help="how many workers, so that nearly all jobs start soon enough")
+    planning.add_argument("--target", type=positive(float), required=True, metavar="S", help="seconds of waiting")
+    planning.add_argument("--percentile", type=positive(float), default=95.0, metavar="P", help="default: %(default)g")
+    planning.add_argument(
+        "--growth", type=positive(float), default=1.0, metavar="G", help="arrivals G times as fast (default: 1)"
+    )
+    planning.add_argument(
+        "--crashes-per-hour", type=float, default=0.0, metavar="N", help="workers killed with a job in the hand"
+    )
+    planning.add_argument("--design", default="minique", metavar="A", help="default: %(default)s")
+    planning.add_argument(
+        "--most",
+        type=positive(int),
+        default=planner.MOST_WORKERS,
+        metavar="N",
+        help="try no more (default: %(default)s)",
+    )
+    planning.add_argument("--trace", metavar="FILE", help="replay a log: .swf, .csv or .jsonl, each also with .gz")
+    planning.add_argument("--scale", type=positive(float), metavar="K", help="with --trace: divide all times by K")
+    planning.add_argument("--limit", type=positive(int), metavar="N", help="with --trace: only its first N jobs")
+    planning.add_argument("--load", choices=("poisson", "bursty", "twin"), help="generate this kind (default: twin)")
+    planning.add_argument("--rate", type=positive(float), metavar="R", help="of a generated load: arrivals per second")
+    planning.add_argument("--jobs", type=positive(int), metavar="N", help=f"to generate (default: {DEFAULT_JOBS:,})")
+    planning.add_argument("--replications", type=positive(int), metavar="N", help=f"default: {DEFAULT_REPLICATIONS}")
+    planning.add_argument("--seed", type=int, default=0, metavar="N", help="of everything that is drawn (default: 0)")
+    planning.add_argument(
+        "--output", type=Path, default=Path("results"), metavar="FOLDER", help="for figure and JSON (default: results)"
+    )
+    planning.add_argument("--json", action="store_true", help="print the JSON instead of the table")
+    add_costs(planning)
+    planning.set_defaults(workers=1)  # the rate is given and does not follow from them
     theory = verbs.add_parser("theory", help="closed forms beside the simulator, kind by kind of queue")
     theory.add_argument(
         "--runs",
@@ -355,9 +390,19 @@ def parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser
         metavar="FOLDER",
         help="where figure, JSON and history go (default: %(default)s)",
     )
+    search = verbs.add_parser("explore", help="every interleaving and every fault of a small scope: what breaks?")
+    exploring.add_options(search, positive)
+    search.add_argument(
+        "--output",
+        type=Path,
+        default=Path("results"),
+        metavar="FOLDER",
+        help="where a failing story goes, as JSON and as a figure (default: %(default)s)",
+    )
     return top, {
         "compare": compare,
         "sweep": curve,
+        "plan": planning,
         "theory": theory,
         "calibrate": learn,
         "live": real,
@@ -368,6 +413,7 @@ def parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser
         "modes": ways,
         "recovery": recovering,
         "chaos": havoc,
+        "explore": search,
     }
 
 
@@ -419,6 +465,7 @@ def main(arguments: Sequence[str] | None = None, clock: Callable[[], float] = ti
         doing = {
             "compare": compare,
             "sweep": sweep,
+            "plan": plan,
             "theory": theory,
             "calibrate": calibrate_run,
             "live": live_run,
@@ -429,6 +476,7 @@ def main(arguments: Sequence[str] | None = None, clock: Callable[[], float] = ti
             "modes": bench_modes,
             "recovery": bench_recovery,
             "chaos": chaos_run,
+            "explore": explore_run,
         }
         return doing[word](options, clock)
     except (UsageError, traces.TraceError, calibrate.CostsUnusable, record.RecordError) as problem:
@@ -523,6 +571,31 @@ def sweep(options: argparse.Namespace, clock: Callable[[], float]) -> int:
     else:
         report.sweep(console(), found, {"Figure": figure, "JSON": data, "CSV": table})
     return FINE
+
+
+def plan(options: argparse.Namespace, clock: Callable[[], float]) -> int:
+    """The verb `plan`. Without an answer the exit code is 1."""
+    if options.trace is None and options.rate is None:
+        raise UsageError("how many jobs come? Give --rate R (jobs per second) or --trace FILE")
+    [loads] = chosen_loads(options)
+    goal = planner.Goal(options.target, options.percentile, options.growth, options.crashes_per_hour)
+    folder = prepared(options.output)
+    try:
+        # Doubling and halving take some twenty tries; how many exactly, nobody knows before.
+        with progress_bar(20, clock, "trying", "numbers of workers") as advance:
+            found = planner.plan(loads, options.design, goal, chosen_costs(options), options.most, advance)
+    except ValueError as problem:
+        raise UsageError(str(problem)) from None
+    text = experiments.as_json(found.to_dict())
+    figure, data = folder / "plan.png", folder / "plan.json"
+    save_figure(figure, plan_figure(found))
+    with whole_file(data) as path:
+        path.write_text(text, encoding="utf-8")
+    if options.json:
+        print(text, end="")
+    else:
+        report.plan(console(), found, {"Figure": figure, "JSON": data})
+    return FINE if found.workers is not None else FAILED
 
 
 def theory(options: argparse.Namespace, clock: Callable[[], float]) -> int:
@@ -851,6 +924,43 @@ def generated_loads(options: argparse.Namespace, seed: int) -> list[Load]:
         return list(experiments.default_loads(jobs, options.workers, seed))
     erlangs = experiments.FULL_SHARE * options.workers
     return [generate(options.load or "twin", jobs, seed, rate=options.rate, erlangs=erlangs)]
+
+
+def explore_run(options: argparse.Namespace, clock: Callable[[], float]) -> int:
+    """The verb `explore`: exit code 1 when a rule breaks."""
+    folder = prepared(options.output)
+    out = console()
+
+    def save(story: Story) -> None:
+        figure, data = (folder / f"story.{kind}" for kind in ("png", "json"))
+        save_figure(figure, story.figure())
+        with whole_file(data) as path:
+            path.write_text(story.to_json(), encoding="utf-8")
+        for name, path in (("Figure", figure), ("Story", data)):
+            out.print(f"{name}: {escape(str(path))}", soft_wrap=True)
+
+    try:
+        return FINE if exploring.run(options, clock, out, partial(search_bar, clock), save) else FAILED
+    except exploring.Wrong as problem:
+        raise UsageError(str(problem)) from None
+
+
+@contextlib.contextmanager
+def search_bar(clock: Callable[[], float]) -> Iterator[Searching]:
+    """How far a search is, on standard error; nothing at all when that is no terminal. Nobody knows the whole."""
+    shown = Console(stderr=True)
+    columns = (TextColumn("exploring"), BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    began = clock()
+    with Progress(*columns, console=shown, get_time=clock, transient=True, disable=not shown.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+
+        def told(states: int, transitions: int, left: int, depth: int) -> str:
+            rate = transitions / max(1e-9, clock() - began)
+            words = f"{states:,} states, {rate:,.0f} transitions/s, {left:,} to look at, {depth} steps deep"
+            bar.update(task, description=words, total=states, completed=states - left)
+            return ""
+
+        yield told
 
 
 def prepared(folder: Path) -> Path:
