@@ -20,7 +20,7 @@ from minique.errors import MiniqueError
 from minique.wire import Server
 from simulate.explore.actors import KINDS
 from simulate.explore.contents import Draw, LuaServer, MemoryServer, NoSuchText
-from simulate.explore.mutants import HARMLESS, MUTANTS, Mutant
+from simulate.explore.mutants import HARMLESS, LUA_HARMLESS, LUA_MUTANTS, MUTANTS, Mutant
 from simulate.explore.replay import replay
 from simulate.explore.rules import RULES
 from simulate.explore.search import MANY, Progress, Result, Scope, Search
@@ -33,6 +33,9 @@ NAMESPACE = "explored"
 
 Watching = Callable[[], AbstractContextManager[Progress]]
 """Shows progress while it is entered."""
+
+
+CATALOGUE = (*MUTANTS, *LUA_MUTANTS, *HARMLESS, *LUA_HARMLESS)
 
 
 class Wrong(Exception):
@@ -192,22 +195,23 @@ def run(
         return _replay(options, console)
     if options.mutants:
         with watching() as progress:
-            scores = [score(mutant, clock, progress) for mutant in (*MUTANTS, *HARMLESS)]
+            scores = [score(mutant, clock, progress) for mutant in CATALOGUE]
         return _print_scores(console, scores)
     scope = Scope(
         options.workers, options.jobs, options.crashes, options.errors, options.expiries, options.schedulers,
         not options.no_reaper, batch=options.batch,
     )  # fmt: skip
-    changes = tuple(options.changes)
+    changes, backend = tuple(options.changes), options.backend
     if options.mutant is not None:
-        found = [mutant for mutant in (*MUTANTS, *HARMLESS) if mutant.name == options.mutant]
+        found = [mutant for mutant in CATALOGUE if mutant.name == options.mutant]
         if not found:
-            names = "\n  ".join(mutant.name for mutant in (*MUTANTS, *HARMLESS))
+            names = "\n  ".join(mutant.name for mutant in CATALOGUE)
             raise Wrong(f"--mutant: there is none called {options.mutant!r}; known:\n  {names}")
         scope, changes = found[0].scope, (*found[0].changes, *changes)
+        backend = backend_of(found[0])
     with watching() as progress:
         searched = explore(
-            scope, changes, clock, options.backend, options.limit, _bounded(progress, options.memory),
+            scope, changes, clock, backend, options.limit, _bounded(progress, options.memory),
             options.every_arrow,
         )  # fmt: skip
     _print(console, searched)
@@ -273,12 +277,14 @@ class Score(NamedTuple):
         return self.result.is_whole and (self.result.failure is None) == self.is_harmless
 
 
-def score(
-    mutant: Mutant, clock: Callable[[], float], progress: Progress | None = None, backend: str = "memory"
-) -> Score:
+def backend_of(mutant: Mutant) -> str:
+    return "lua" if any(one.file.endswith(".lua") for one in mutant.changes) else "memory"
+
+
+def score(mutant: Mutant, clock: Callable[[], float], progress: Progress | None = None) -> Score:
     """Whether the explorer finds it; or is silent on it, if it does no harm."""
-    searched = explore(mutant.scope, mutant.changes, clock, backend, progress=progress)
-    return Score(mutant, mutant in HARMLESS, searched.result, searched.seconds)
+    searched = explore(mutant.scope, mutant.changes, clock, backend_of(mutant), progress=progress)
+    return Score(mutant, mutant in HARMLESS or mutant in LUA_HARMLESS, searched.result, searched.seconds)
 
 
 def _print_scores(console: Console, scores: Sequence[Score]) -> bool:

@@ -229,13 +229,17 @@ class LuaServer:
         self._wire = Patched(server, changes)
         self._store = RedisStore(cast(wire.Server, self._wire), namespace)
         self._prefix = self._store.prefix
+        self._held: Contents | None = None
+        """What it is known to hold; None when that must be looked up."""
 
     def draw(self, contents: Contents, arrow: Arrow | Bell, stamp: str) -> tuple[Contents, Any]:
         self.set_to(contents)
         answer = self.step(arrow, stamp)
-        return self.contents(), answer
+        self._held = self.contents()
+        return self._held, answer
 
     def step(self, arrow: Arrow | Bell, stamp: str) -> Any:
+        self._held = None
         if isinstance(arrow, Bell):
             return self._wire.call_one("LPOP", self._prefix + _BELL + arrow.name) is not None
         return self._store.trip((arrow,), stamp)[0]
@@ -244,9 +248,18 @@ class LuaServer:
         return canonical(self._store.contents(), now)
 
     def set_to(self, contents: Contents) -> None:
-        commands: list[Command] = [("DEL", self._prefix + key) for key in self._store.contents()]
-        commands.append(("SET", f"{self._prefix}layout", LAYOUT))
-        for key, value in plain(contents).items():
+        """Make the namespace hold this and nothing else; only what differs is written."""
+        commands: list[Command] = []
+        if self._held is None:
+            commands += [("DEL", self._prefix + key) for key in self._store.contents()]
+            commands.append(("SET", f"{self._prefix}layout", LAYOUT))
+        old, new = dict(self._held or EMPTY), dict(contents)
+        different = tuple((key, value) for key, value in contents if old.get(key) != value)
+        gone = [*(key for key in old if key not in new), *(key for key, _ in different)]
+        gone += ["lifetimes"] if any(key.startswith(_DONE) for key in (*gone, *new)) else []
+        commands += [("DEL", self._prefix + key) for key in gone]
+        lifetimes = tuple(one for one in contents if one[0].startswith(_DONE))
+        for key, value in {**plain(different), **_only(plain(lifetimes), "lifetimes")}.items():
             name = self._prefix + key
             if isinstance(value, str):
                 commands.append(("SET", name, value))
@@ -258,7 +271,14 @@ class LuaServer:
                 commands.append(("ZADD", name, *(part for pair in value.items() for part in (repr(pair[1]), pair[0]))))
             else:
                 commands.append(("HSET", name, *(part for pair in value.items() for part in pair)))
-        self._wire.call(commands)
+        if commands:
+            for reply in self._wire.call(commands):
+                wire.checked(reply)
+        self._held = contents
+
+
+def _only(found: dict[str, Any], key: str) -> dict[str, Any]:
+    return {key: found[key]} if key in found else {}
 
 
 class Patched:

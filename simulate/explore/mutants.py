@@ -181,6 +181,49 @@ MUTANTS: tuple[Mutant, ...] = (
          "            wait(rest, part.bell())", "            wait(rest, None)"),
 )  # fmt: skip
 
+# The same kinds of faults in the scripts, explored on the scripts.
+LUA_MUTANTS: tuple[Mutant, ...] = (
+    _one("lua: enqueue is not repeatable", "sent again after a lost reply, a job is queued twice", LOST_REPLY, "admit.lua",
+         "redis.call('SET', JOB .. id, record, 'NX') and 1 or 0", "redis.call('SET', JOB .. id, record) and 1 or 0"),
+    _one("lua: nobody is rung", "idle workers do not hear of a job", QUIET, "put.lua",
+         "      make_ready(queue)\n      ring_all_that_serve(queue)", "      make_ready(queue)"),
+    _one("lua: claim does not ring again", "a second job waits although a worker is idle", TWO, "claim.lua",
+         "if #visits > 0 and next_queue({}) then ring(subscription) end", ""),
+    _one("lua: the same claim takes other jobs", "those of the lost reply are stranded",
+         _scope("plain", "plain", errors=1), "claim.lua", "if #again > 0 then", "if false then"),
+    _one("lua: claim without a lease", "nobody will ever give the job back", QUIET, "claim.lua",
+         "  redis.call('ZADD', LEASES, deadline, claim)\n  redis.call('HSET', CLAIM", "  redis.call('HSET', CLAIM"),
+    _one("lua: claim leaves the job in its queue", "a job is leased and queued", QUIET, "claim.lua",
+         "  if visit.passed > 0 then redis.call('LPOP', QUEUE .. visit.queue, visit.passed) end\n", ""),
+    _one("lua: renew revives what is over", "a lease without a job", PAUSE, "renew.lua",
+         "if not redis.call('ZSCORE', LEASES, claim) then return 0 end", ""),
+    _one("lua: complete keeps the lease", "a job is done and leased", QUIET, "complete.lua",
+         "leave(claim, ids)\nfree_keys(ids)", "free_keys(ids)"),
+    _one("lua: complete is not repeatable", "work that was done is told to be lost", LOST_REPLY, "complete.lua",
+         "counts = holder == claim and 1 or 0, false", "counts = 0, false"),
+    _one("lua: complete without asking whose it is", "a stale worker ends another's attempt", PAUSE, "complete.lua",
+         "  elseif held[n] then", "  elseif redis.call('HEXISTS', LEASED, id) == 1 then"),
+    _one("lua: retry forgets to delay", "a job that raised is in no place", _scope("fails"), "retry.lua",
+         "redis.call('ZADD', DELAYED, string.format('%.6f', now_seconds + tonumber(in_seconds)), id)\n", ""),
+    _one("lua: promote only queues", "a job is delayed and queued", _scope("delayed"), "promote.lua",
+         "  redis.call('ZREM', DELAYED, unpack(due))\n", ""),
+    _one("lua: reap before its time", "a job is given away under its worker", QUIET, "reap.lua",
+         "redis.call('ZRANGEBYSCORE', LEASES, '-inf', now, 'LIMIT'", "redis.call('ZRANGEBYSCORE', LEASES, '-inf', '+inf', 'LIMIT'"),
+    _one("lua: reap forgets to queue", "a job that was given back is in no place", CRASH, "reap.lua",
+         "  put(job.queue, {job.id}, 'LPUSH')\n", ""),
+    _one("lua: reap puts last", "who was first comes last", _scope("plain", "plain", crashes=1, expiries=1), "reap.lua",
+         "  put(job.queue, {job.id}, 'LPUSH')", "  put(job.queue, {job.id}, 'RPUSH')"),
+    _one("lua: release forgets to queue", "a job that was handed back is in no place", PAUSE, "release.lua",
+         "for i = #back, 1, -1 do put(back[i].queue, {back[i].id}, 'LPUSH') end\n", ""),
+)  # fmt: skip
+
+LUA_HARMLESS: tuple[Mutant, ...] = (
+    _one("lua: renew in one step", "", _scope(crashes=1, expiries=1), "renew.lua",
+         "redis.call('ZREM', LEASES, claim)\n", ""),
+    _one("lua: reap counts nothing", "", _scope(crashes=1, expiries=1), "reap.lua",
+         "if #back + #failed > 0 then redis.call('HINCRBY', STATS, 'reap', #back + #failed) end\n", ""),
+)  # fmt: skip
+
 HARMLESS: tuple[Mutant, ...] = (
     _one("reap one claim at a time", "", _scope(workers=2, crashes=1, expiries=1), REAPER,
          "CLAIMS_AT_ONCE = 20", "CLAIMS_AT_ONCE = 1"),

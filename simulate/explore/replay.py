@@ -83,6 +83,6 @@ def replay(story: Story, server: LuaServer, show: Callable[[int, Told], None] = 
             return Replayed(n, False, f"step {n}: the server holds {now}, and in the story {step.after}")
         if broken is not None:
             is_same = n == len(story.steps) and broken.rule == story.rule
-            return Replayed(n, is_same, f"{broken.rule}: {broken.why}")
+            return Replayed(n, is_same, broken.why)
     is_same = story.rule in OF_THE_WHOLE
     return Replayed(len(story.steps), is_same, story.why if is_same else f"no rule broke; in the story: {story.why}")
