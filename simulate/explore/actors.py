@@ -351,12 +351,16 @@ class Process:
         if trip.sent_again or not self.may_send_again(actor):
             found.append(self._without_answer(actor, how, "error"))
         else:
-            again = actor._replace(phase=trip._replace(drawn=(), sent_again=True))
+            again = self.sending_again(actor, trip)
             if trip.drawn:
                 found.append(Move(f"{how}, and sends all of them again", then=again, cost="error"))
             found.append(self._without_answer(actor, f"{how} and its patience", "error"))
         found.append(self.crash(actor))
         return found
+
+    def sending_again(self, actor: Actor, trip: Trip) -> Actor:
+        """A trip that begins anew; the part knows nothing of it."""
+        return actor._replace(phase=trip._replace(drawn=(), sent_again=True))
 
     def _sending(self, actor: Actor) -> Move:
         trip = actor.phase
@@ -389,7 +393,7 @@ class Process:
         if isinstance(phase, Trip):
             age = min(phase.age + seconds, _LONGEST_AGE_SECONDS)
             return [actor._replace(phase=phase._replace(age=age))]
-        rest = phase._replace(seconds=max(0.0, phase.seconds - seconds))
+        rest = phase._replace(seconds=phase.seconds - seconds) if phase.seconds > seconds else AWAKE
         found = [actor._replace(memory=self.aged(actor.memory, seconds), phase=rest)]
         if self.is_due(actor):
             began = self.tick(actor, (), 0.0)
@@ -410,7 +414,7 @@ class Process:
         except _Waits as waits:
             memory, child = self.remembered(part, age)
             # A lost server is tried again after a pause that is short beside any lease.
-            rest = AWAKE if store.failed else Rest(round(waits.seconds, 3), waits.bell)
+            rest = AWAKE if store.failed or waits.seconds <= 0 else Rest(round(waits.seconds, 3), waits.bell)
             return Actor(actor.incarnation, memory, rest, child)
         raise AssertionError("the loop ended")
 
@@ -473,6 +477,13 @@ class WorkerProcess(Process):
     def aged(self, memory: Any, seconds: float) -> Any:
         return self._clamped(memory, seconds)
 
+    def sending_again(self, actor: Actor, trip: Trip) -> Actor:
+        # A worker whose trip is lost says the same with its next tick. So if no time has passed, to send again is to be
+        # where it was before this one; and whether it did so once already makes no difference, for the same reason.
+        if not trip.age and not trip.before:
+            return actor._replace(phase=AWAKE)
+        return super().sending_again(actor, trip)
+
     def is_empty_handed(self, actor: Actor) -> bool:
         state, phase = actor.memory, actor.phase
         holds = state.running is not None or state.held or state.ended or actor.child is not None
@@ -488,7 +499,7 @@ class WorkerProcess(Process):
         if job is not None and job.kind == "poison":
             return [self.crash(actor, cost="")._replace(label=f"runs {name_of(id)}, which kills it and its worker")]
         how = ending(self.jobs, id, attempt)
-        return [Move(f"has its job {_in_words(how)}", then=actor._replace(child=Ended(how)))]
+        return [Move(f"has its job {_in_words(how)}", then=actor._replace(child=Ended(how), phase=AWAKE))]
 
     def _clamped(self, state: Any, seconds: float) -> Any:
         """What is over is over, no matter for how long; and a lease without a job is none."""

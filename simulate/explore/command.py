@@ -57,7 +57,8 @@ def add_options(parser: argparse.ArgumentParser, positive: Callable[[Any], Calla
     for name, words, value in (
         ("crashes", "processes that are killed", 1),
         ("errors", "connections that are lost, before or after arrows were applied, also while sending again", 0),
-        ("expiries", "times at which somebody stands still, or a lease runs out", 1),
+        ("expiries", "times at which a lease runs out, or somebody is late", 1),
+        ("pauses", "times at which somebody stands still in the middle of a tick, longer than a lease", 0),
     ):
         scope.add_argument(
             f"--{name}", type=_up_to(MANY), default=value, metavar="N", help=f"{words} (default: {value})"
@@ -198,9 +199,16 @@ def run(
             scores = [score(mutant, clock, progress) for mutant in CATALOGUE]
         return _print_scores(console, scores)
     scope = Scope(
-        options.workers, options.jobs, options.crashes, options.errors, options.expiries, options.schedulers,
-        not options.no_reaper, batch=options.batch,
-    )  # fmt: skip
+        options.workers,
+        options.jobs,
+        options.crashes,
+        options.errors,
+        options.expiries,
+        options.pauses,
+        schedulers=options.schedulers,
+        reaper=not options.no_reaper,
+        batch=options.batch,
+    )
     changes, backend = tuple(options.changes), options.backend
     if options.mutant is not None:
         found = [mutant for mutant in CATALOGUE if mutant.name == options.mutant]
@@ -239,6 +247,7 @@ def _in_words(scope: Scope) -> str:
     parts = [f"{scope.workers} workers", f"jobs {', '.join(scope.jobs)}", "a producer"]
     parts += ["a reaper"] if scope.reaper else []
     parts += [f"{scope.crashes} crashes", f"{scope.errors} errors", f"{scope.expiries} expiries"]
+    parts += [f"{scope.pauses} pauses"]
     return "; ".join(parts)
 
 

@@ -33,8 +33,9 @@ def _scope(
     workers: int = 1,
     reaper: bool = True,
     batch: int = 0,
+    pauses: int = 0,
 ) -> Scope:
-    return Scope(workers, jobs or ("plain",), crashes, errors, expiries, reaper=reaper, batch=batch)
+    return Scope(workers, jobs or ("plain",), crashes, errors, expiries, pauses, reaper=reaper, batch=batch)
 
 
 def _one(name: str, breaks: str, scope: Scope, file: str, old: str, new: str) -> Mutant:
@@ -44,6 +45,7 @@ def _one(name: str, breaks: str, scope: Scope, file: str, old: str, new: str) ->
 QUIET = _scope()
 CRASH = _scope(crashes=1, expiries=1)
 PAUSE = _scope(workers=2, expiries=2)
+AMID = _scope(expiries=1, pauses=1)
 TWO = _scope("plain", "plain", workers=2)
 LOST_REPLY = _scope(errors=1)
 LONG = _scope(expiries=1)
@@ -148,15 +150,15 @@ MUTANTS: tuple[Mutant, ...] = (
          "        for id, queue, deaths in back:\n            self._deaths[id] = deaths\n", "        for id, queue, deaths in back:\n"),
     _one("one death too many", "a poison job kills one worker more", _scope("poison", expiries=4), STORE,
          "(failed if len(deaths) >= arrow.deaths_allowed else back)", "(failed if len(deaths) > arrow.deaths_allowed else back)"),
-    _one("release forgets to queue", "a job that was handed back is in no place", PAUSE, STORE,
+    _one("release forgets to queue", "a job that was handed back is in no place", AMID, STORE,
          "        for id, queue in reversed(back):\n            self._put_first(queue, id)\n", ""),
     # Forgetting.
     _one("forget at once", "an enqueue that is sent again brings a done job back to life", _scope("brief", errors=1), STORE,
          "                if float(since) + lifetime > now:", "                if float(since) > now:"),
     # The worker.
-    _one("a job is started on a lease that ran out", "two run it at once", PAUSE, WORKER,
+    _one("a job is started on a lease that ran out", "two run it at once", AMID, WORKER,
          "                if state.lease_until - started_at < LEAST_LEASE_SECONDS:\n                    break\n", ""),
-    _one("the lease is counted from the answer", "a worker believes in more than the server promised", PAUSE, WORKER,
+    _one("the lease is counted from the answer", "a worker believes in more than the server promised", AMID, WORKER,
          "            lease_until=now + claimed.lease_seconds,", "            lease_until=self.clock.elapsed() + claimed.lease_seconds,"),
     _one("a claim without an answer is asked for under another name", "what it took is stranded", LOST_REPLY, WORKER,
          "                self._change(unanswered=self.state.unanswered or self.state.running is None)",
@@ -213,7 +215,7 @@ LUA_MUTANTS: tuple[Mutant, ...] = (
          "  put(job.queue, {job.id}, 'LPUSH')\n", ""),
     _one("lua: reap puts last", "who was first comes last", _scope("plain", "plain", crashes=1, expiries=1), "reap.lua",
          "  put(job.queue, {job.id}, 'LPUSH')", "  put(job.queue, {job.id}, 'RPUSH')"),
-    _one("lua: release forgets to queue", "a job that was handed back is in no place", PAUSE, "release.lua",
+    _one("lua: release forgets to queue", "a job that was handed back is in no place", AMID, "release.lua",
          "for i = #back, 1, -1 do put(back[i].queue, {back[i].id}, 'LPUSH') end\n", ""),
 )  # fmt: skip
 

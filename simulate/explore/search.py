@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any, NamedTuple
 
 from minique.ids import make_id
@@ -25,6 +25,7 @@ from simulate.explore.actors import (
     Process,
     ProducerProcess,
     ReaperProcess,
+    Rest,
     SchedulerProcess,
     Trip,
     WorkerProcess,
@@ -59,8 +60,10 @@ class Scope:
     crashes: int = 1
     errors: int = 0
     expiries: int = 1
-    """Leaps of time in which a lease runs out."""
-    scheduler: bool = False
+    """Leaps of time in which a lease runs out, or somebody is late for his next tick."""
+    pauses: int = 0
+    """The same in the middle of a tick: between its look at the clock and its arrows, between two of them, or before
+    the answer is read."""
     schedulers: int = 0
     reaper: bool = True
     retries: int = 1
@@ -68,7 +71,7 @@ class Scope:
     """Above 0: workers run jobs in-line, and claim so many at a time."""
 
     def __post_init__(self) -> None:
-        for name in ("crashes", "errors", "expiries"):
+        for name in ("crashes", "errors", "expiries", "pauses"):
             if not 0 <= getattr(self, name) <= MANY:
                 raise ValueError(f"{name} must be 0 to {MANY}, not {getattr(self, name)}")
         if not 1 <= self.workers <= 4 or not 1 <= len(self.jobs) <= 5:
@@ -152,8 +155,8 @@ Progress = Callable[[int, int, int, int], str]
 _State = tuple[int, ...]
 _Edge = tuple[int, int, int, int]  # next world, next actor, what it costs (a mask), the same as one unit
 
-_MASKS = {"": 0, "crash": MANY, "error": MANY << 4, "expiry": MANY << 8}
-_UNITS = {"": 0, "crash": 1, "error": 1 << 4, "expiry": 1 << 8}
+_MASKS = {"": 0, "crash": MANY, "error": MANY << 4, "expiry": MANY << 8, "pause": MANY << 12}
+_UNITS = {"": 0, "crash": 1, "error": 1 << 4, "expiry": 1 << 8, "pause": 1 << 12}
 
 
 class _Option(NamedTuple):
@@ -197,7 +200,7 @@ class Search:
         self._draws: dict[tuple[int, type, Arrow | Bell, str], tuple[Contents, Any]] = {}
         self._later_worlds: dict[tuple[int, float], tuple[int, bool]] = {}
         self._later_actors: list[dict[tuple[int, float], tuple[int, ...]]] = [{} for _ in self.processes]
-        self._rests: list[dict[int, bool]] = [{} for _ in self.processes]
+        self._rests: list[dict[int, int]] = [{} for _ in self.processes]
         # Of each world, as bits: 1 nothing is under way; 2 a job waits to be claimed; 4 nothing can ever happen.
         self._rest: list[int] = []
         self._drains: set[_State] = set()
@@ -272,7 +275,10 @@ class Search:
         """
         count = 0
         while not self.every_arrow and (silent := self._silent_arrow(place, actor)) >= 0:
-            same, told = self._drawn(world, silent)
+            try:
+                same, told = self._drawn(world, silent)
+            except Broken:
+                break  # a step of its own, then, which will be the last of its story
             if same != world:
                 break
             actor = self._with_answer(place, actor, told)
@@ -345,50 +351,55 @@ class Search:
                 played = (-1 - n, actor, 0)
             if played is not None:
                 found.append((played[0], played[1], option.mask, option.unit))
-        edges = tuple(found)
+        edges = tuple(dict.fromkeys(found))  # some ways to fail lead to the same
         self._edges[place][world, actor] = edges
         return edges
 
     def _later(self, state: _State) -> Iterator[_State]:
         """The same, a leap of time later; there may be several ways in which it finds the processes.
 
-        While all wait for something, time passes quietly, and that is a fault only if a lease runs out by it. Otherwise
-        it is a pause: somebody had something to do and did not come to it.
+        While all wait for something, time passes quietly, and that is a fault only if a lease runs out by it. It is one
+        when somebody is late for his tick; and a pause when somebody is in the middle of it.
         """
         world, faults = state[0], state[-1]
-        is_pause = False
+        is_late = is_amid = False
         for place, actor in enumerate(state[1:-1]):
-            rests = self._rests[place].get(actor)
-            if rests is None:
-                rests = self._rests[place][actor] = self.processes[place].rests(self._actors[place][actor])
-            if not rests:
-                is_pause = True
-                break
-        may_pause = bool(faults & _MASKS["expiry"])
-        if is_pause and not may_pause:
+            how = self._rests[place].get(actor)
+            if how is None:
+                process, value = self.processes[place], self._actors[place][actor]
+                how = 2 if process.rests(value) else 1 if isinstance(value.phase, Rest) else 0
+                self._rests[place][actor] = how
+            is_late = is_late or how == 1
+            is_amid = is_amid or how == 0
+        leap = PAUSE_SECONDS if is_late or is_amid else QUIET_SECONDS
+        may_pause, may_expire = bool(faults & _MASKS["pause"]), bool(faults & _MASKS["expiry"])
+        if (is_amid and not may_pause) or (is_late and not may_expire and not may_pause):
             return
-        leap = PAUSE_SECONDS if is_pause else QUIET_SECONDS
         known = self._later_worlds.get((world, leap))
         if known is None:
             contents, past = self._worlds[world]
             number = self._world(later(contents, leap), past.later(leap))
             known = self._later_worlds[world, leap] = (number, runs_out(contents, leap))
         number, runs = known
-        if runs and not is_pause:
+        if leap == QUIET_SECONDS and runs:
             self._check_kept(state)
-        if is_pause or runs:
-            if not may_pause:
-                return
-            faults -= _UNITS["expiry"]
-        found: list[_State] = [(number,)]
+        options: list[tuple[int, ...]] = []
         for place, actor in enumerate(state[1:-1]):
-            options = self._later_actors[place].get((actor, leap))
-            if options is None:
-                some = self.processes[place].later(self._actors[place][actor], leap)
-                options = self._later_actors[place][actor, leap] = tuple(self._actor(place, one) for one in some)
-            found = [(*one, option) for one in found for option in options]
-        for one in found:
-            yield (*one, faults)
+            some = self._later_actors[place].get((actor, leap))
+            if some is None:
+                found = self.processes[place].later(self._actors[place][actor], leap)
+                some = self._later_actors[place][actor, leap] = tuple(self._actor(place, one) for one in found)
+            options.append(some)
+        if not is_amid and (may_expire or not (is_late or runs)):
+            left = faults - _UNITS["expiry"] if is_late or runs else faults
+            yield (number, *(some[0] for some in options), left)
+        if may_pause and (is_amid or is_late):
+            # Also those who had begun to tick, and had looked at the clock and done no more.
+            every = product(*options)
+            if not is_amid:
+                next(every)
+            for one in every:
+                yield (number, *one, faults - _UNITS["pause"])
 
     def _check_kept(self, state: _State) -> None:
         """Nobody was slow, and a lease runs out: it must not be that of a worker that is there."""
@@ -406,9 +417,9 @@ class Search:
         """All that the scope allows, until a rule breaks or there are too many states."""
         result = Result()
         scope = self.scope
-        faults = scope.crashes | scope.errors << 4 | scope.expiries << 8
+        faults = scope.crashes | scope.errors << 4 | scope.expiries << 8 | scope.pauses << 12
         unharmed = faults & 0xFF
-        no_pause = _MASKS["expiry"]
+        pauses = _MASKS["pause"]
         first: _State = (
             self._world(EMPTY, Past()),
             *(self._actor(place, process.first()) for place, process in enumerate(self.processes)),
@@ -427,7 +438,7 @@ class Search:
                     continue
                 is_busy = False
                 looked_at = places
-                if not left & no_pause and not self.every_arrow:
+                if not left & pauses and not self.every_arrow:
                     for place in places:
                         if self._is_private(place - 1, state[place]):
                             looked_at = (place,)
@@ -514,12 +525,14 @@ class Search:
     def _is_private(self, place: int, actor: int) -> bool:
         """Whether all that it can do now concerns itself alone: it has its answers and has not read them.
 
-        While time stands still, it makes no difference whether others act before that; so they need not be tried.
+        While no time can pass, it makes no difference whether others act before that; so they need not be tried.
         """
         found = self._private[place].get(actor)
         if found is None:
             phase = self._actors[place][actor].phase
             found = isinstance(phase, Trip) and len(phase.drawn) == len(phase.arrows)
+            # Whether a job may be started is read from the server by the rules.
+            found = found and all(not option.move.notes for option in self._options_of(place, actor))
             self._private[place][actor] = found
         return found
 
@@ -631,7 +644,7 @@ class Search:
                     continue
                 if played is not None and played[:2] == (two[0], two[place]):
                     return self._step(place - 1, one[0], option)
-        is_quiet = all(self._rests[place][actor] for place, actor in enumerate(one[1:-1]))
+        is_quiet = all(self._rests[place][actor] == 2 for place, actor in enumerate(one[1:-1]))
         leap = QUIET_SECONDS if is_quiet else PAUSE_SECONDS
         begun = tuple(
             process.name
