@@ -49,12 +49,14 @@ class TestWhatShips:
     @pytest.mark.parametrize(
         ("scope", "states"),
         [
-            (Scope(1, ("plain",), 0, 0, 0), 36),
-            (Scope(2, ("plain", "plain"), 1, 0, 0), 13_069),
-            (Scope(1, ("poison",), 0, 0, 3), 3_463),
-            (Scope(1, ("once",), 1, 0, 1), 43_817),
-            (Scope(1, ("unique", "unique"), 0, 1, 1), 6_033),
-            (Scope(1, ("follows", "brief"), 1, 0, 1), 23_732),
+            (Scope(1, ("plain",), 0, 0, 0), 54),
+            (Scope(2, ("plain", "plain"), 1, 0, 0), 18_472),
+            (Scope(1, ("poison",), 0, 0, 3), 717),
+            (Scope(1, ("once",), 1, 0, 1), 14_421),
+            (Scope(1, ("unique", "unique"), 0, 1, 1), 2_737),
+            (Scope(1, ("follows", "brief"), 1, 0, 1), 10_887),
+            (Scope(1, ("dies", "fails"), 0, 1, 0), 10_042),
+            (Scope(1, ("plain",), 0, 0, 1, 1), 852),
         ],
         ids=lambda value: " ".join(value.jobs) if isinstance(value, Scope) else "",
     )
@@ -108,11 +110,13 @@ class TestWhatShips:
     @pytest.mark.parametrize(
         ("scope", "states"),
         [
-            (Scope(2, ("plain",), 1, 1, 1), 353_444),
-            (Scope(2, ("plain", "plain"), 1, 0, 1), 667_437),
-            (Scope(2, ("plain", "plain"), 2, 1, 0), 392_544),
+            (Scope(2, ("plain",), 1, 1, 1), 48_695),
+            (Scope(2, ("plain", "plain"), 1, 0, 1), 139_089),
+            (Scope(2, ("plain", "plain"), 2, 1, 0), 386_454),
+            (Scope(2, ("plain",), 1, 0, 1, 1), 265_819),
+            (Scope(1, ("once", "delayed"), 1, 1, 1), 540_962),
         ],
-        ids=["one job", "crash and expiry", "crashes and error"],
+        ids=["one job", "crash and expiry", "crashes and error", "a pause", "a retry and a delay"],
     )
     def test_nothing_breaks_with_two_workers_and_more_faults(self, scope: Scope, states: int) -> None:
         result = explored(scope)
