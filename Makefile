@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # With it, CI says what is missing instead of skipping it.
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help setup compare test check prove soak clean
+.PHONY: help setup compare test check prove mutants soak clean
 
 help:  ## this text
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ test: check  ## everything that must hold, on real servers (a few minutes)
 
 prove: setup  ## longer proofs: the same machines with many more examples
 	$(BIN)/python -m pytest -n 2 -m prove
+
+mutants: setup  ## faults put into the code on purpose: each must be found (half a minute)
+	$(BIN)/python -m simulate explore --mutants
 
 soak: setup  ## longest: a million random commands, and more
 	$(BIN)/python -m pytest -m soak

@@ -15,7 +15,7 @@ from minique.store import Enqueue, Forget, Promote
 from minique.wire import Server
 from simulate import cli
 from simulate.explore.actors import AWAKE, Actor, Job, WorkerProcess
-from simulate.explore.command import CATALOGUE, score
+from simulate.explore.command import CATALOGUE, explore, score
 from simulate.explore.contents import EMPTY, STAMP, LuaServer, MemoryServer, NoSuchText, canonical, later, plain
 from simulate.explore.in_process import lua_server
 from simulate.explore.mutants import HARMLESS, LUA_HARMLESS, LUA_MUTANTS, MUTANTS, Mutant
@@ -122,6 +122,18 @@ class TestWhatShips:
         result = explored(scope)
         assert result.failure is None
         assert result.states == states
+
+    @pytest.mark.prove
+    def test_nothing_breaks_in_the_largest_scope_that_is_searched_whole(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        # Under a minute and 1.6 GB on the machine where it was written.
+        searched = explore(Scope(2, ("plain", "plain"), 2, 1, 1), (), time.monotonic)
+        result = searched.result
+        with capsys.disabled():
+            print(f"\n  {result.states:,} states, {result.transitions / searched.seconds:,.0f} transitions/s")
+        assert result.failure is None
+        assert (result.states, result.transitions) == (3_969_093, 12_295_873)
 
 
 class TestTeeth:
