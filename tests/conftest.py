@@ -28,10 +28,12 @@ settings.register_profile(
 )
 settings.load_profile("minique")
 
-# Whoever runs the tests in the background of a script has them ignore Control-C, and the programs that they start would
-# inherit that.
+# Whoever runs the tests in the background of a script, or under nohup, has them ignore Control-C or a closing terminal,
+# and the programs that they start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 _numbers = count(1)
 
