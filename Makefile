@@ -29,7 +29,7 @@ check: setup  ## format, lint and types
 test: check  ## everything that must hold, on real servers (a few minutes)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-prove: setup  ## longer proofs: the same machines with many more examples
+prove: setup mutants  ## longer proofs: every fault of the catalogue is found; the same machines with many more examples
 	$(BIN)/python -m pytest -n 2 -m prove
 
 mutants: setup  ## faults put into the code on purpose: each must be found (half a minute)
