@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simulate.costs import Costs
+from simulate.dependency import Dependency, JobFailed
 from simulate.faults import NOTHING, Kill, Pause, Plan
 from simulate.ledger import Ledger
 from simulate.virtual_time import Actor, Hub
@@ -32,7 +33,7 @@ LOOKS_AFTER_ALL = 10
 class Process:
     """One operating-system process of a design, under a supervisor: if it is killed, another takes its number."""
 
-    __slots__ = ("actor", "alive", "ends", "job", "number", "started", "stopped")
+    __slots__ = ("actor", "alive", "ends", "fails", "job", "number", "started", "stopped")
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -42,6 +43,7 @@ class Process:
         self.started = 0.0  # since when
         self.stopped = 0.0  # seconds of that in which it was stopped
         self.ends = 0.0  # when the work in it is done, unless the process is stopped before that
+        self.fails = False  # whether it will have raised then
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ class World:
         self._service: list[float] = load.service.tolist()
         self._arrived: list[float] = load.arrived.tolist()
         self._faults: list[Kill | Pause] = [*plan.kills, *plan.pauses]
+        self.dependency = Dependency(plan.outage, seed) if plan.outage else None
         self._progress = progress
         self._looks_after_all = 0
         self._design: Design
@@ -94,12 +97,25 @@ class World:
     # What a design calls while it runs.
 
     def perform(self, process: Process, job: int) -> None:
-        """Does the job in the calling process: takes the time it takes, and writes it down."""
+        """Does the job in the calling process: takes the time it takes, and writes it down.
+
+        Raises JobFailed when the job did.
+        """
         hub = self.hub
         hub.sleep(self.begin(process, job))
         while hub.now < process.ends:  # it was stopped meanwhile
             hub.sleep(process.ends - hub.now)
         self.end(process)
+        if process.fails:
+            raise JobFailed("what the job needs does not answer")
+
+    def perform_once(self, process: Process, job: int) -> None:
+        """The same in a design that files what raises and never tries it again."""
+        try:
+            self.perform(process, job)
+        except JobFailed:
+            self.leave(job, "failed")
+            raise
 
     def begin(self, process: Process, job: int) -> float:
         """Writes down that the process starts the job, and returns the seconds of work in it.
@@ -111,6 +127,10 @@ class World:
         process.job = job
         process.started = now
         service = self._service[job]
+        if self.dependency is not None:
+            process.fails = not self.dependency.call(now, self.queue_of(job))
+            if process.fails:
+                service = self.dependency.outage.fails_after
         process.ends = now + service
         process.stopped = 0.0
         self.ledger.start(job, now)
@@ -119,11 +139,14 @@ class World:
         return service
 
     def end(self, process: Process) -> None:
-        """Writes down that the process has done the job that it began."""
+        """Writes down that the process has done the job that it began, or that the job raised (`process.fails`)."""
         ledger = self.ledger
         assert process.job is not None, "a process ended a job that it had not begun"
-        ledger.finish(process.job, process.started, self.hub.now)
-        ledger.stopped += process.stopped
+        if process.fails:
+            ledger.fail(process.started, self.hub.now)
+        else:
+            ledger.finish(process.job, process.started, self.hub.now)
+            ledger.stopped += process.stopped
         process.job = None
         if self._progress is not None and ledger.steps % PROGRESS_EVERY < 2:
             self._progress(ledger.jobs - ledger.unfinished)
@@ -134,6 +157,15 @@ class World:
         self.ledger.abandon(process.started, self.hub.now)
         process.job = None
         self._stop_if_over()
+
+    def leave(self, job: int, why: str) -> None:
+        """Writes down that the job will not be done, on purpose: refused, expired, failed for good."""
+        self.ledger.leave(job, why, self.hub.now)
+        self._stop_if_over()
+
+    def queue_of(self, job: int) -> str:
+        """The queue that the load names for the job; empty when it names none."""
+        return self.load.queues[job] if self.load.queues is not None else ""
 
     def hold(self, process: Process, seconds: float) -> None:
         """Stops a process and whatever it has forked for so long; the work in its hand ends that much later."""

@@ -7,6 +7,7 @@ machine, a container that is out of processor time, a laptop that was closed.
 
 from dataclasses import dataclass
 
+from simulate.dependency import Outage
 from simulate.workload import Load, stream
 
 
@@ -41,9 +42,10 @@ class Plan:
     kills: tuple[Kill, ...] = ()
     restart_after: float = 1.0  # seconds until a supervisor has started a new process in a dead one's place
     pauses: tuple[Pause, ...] = ()
+    outage: Outage | None = None  # of what jobs need from elsewhere
 
     def __bool__(self) -> bool:
-        return bool(self.kills or self.pauses)
+        return bool(self.kills or self.pauses or self.outage)
 
     @property
     def longest_pause(self) -> float:

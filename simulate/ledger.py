@@ -1,6 +1,7 @@
 """What happened to every job of one run: one row per job, kept in flat arrays because there may be a million."""
 
 from array import array
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,8 +13,9 @@ NEVER = float("nan")
 class Ledger:
     """The record of one run, written while it goes on. All times are seconds of virtual time.
 
-    An attempt begins with `start` and ends with `finish`, or with `abandon` when its process is killed. What the design
-    itself believes (done, failed, leased) is not asked: this is what an onlooker sees.
+    An attempt begins with `start` and ends with `finish`, with `fail` when the job raised, or with `abandon` when its
+    process is killed. What the design itself believes (done, failed, leased) is not asked: this is what an onlooker
+    sees. Only what somebody decided not to do is reported by the design, with `leave`.
     """
 
     def __init__(self, arrived: Sequence[float] | NDArray[np.float64]) -> None:
@@ -26,13 +28,16 @@ class Ledger:
         self.last_start = nothing[:]
         self.ended = nothing[:]  # finished for the first time: whoever waits for the job has it now
         self.last_end = nothing[:]
+        self.left_at = nothing[:]  # given up on purpose: refused, expired, or failed for good
         self.starts = array("l", [0]) * jobs
         self.finishes = array("l", [0]) * jobs
         self.running = 0  # attempts going on now
         self.unfinished = jobs  # jobs that have not finished once
         self.abandoned = 0  # attempts that ended with their process
+        self.failures = 0  # attempts that ended because the job raised
         self.busy = 0.0  # seconds that processes spent on jobs, abandoned attempts included
         self.wasted = 0.0  # of these, seconds in attempts that were abandoned
+        self.failing = 0.0  # of these, seconds in attempts that raised
         self.stopped = 0.0  # of these, seconds in attempts that finished in which the process was stopped
         # Counted while the run goes on, and so a witness against the columns: jobs waiting to be started for the first
         # time, and the area under their number over time.
@@ -40,6 +45,7 @@ class Ledger:
         self.waiting_area = 0.0
         self._counted_until = 0.0
         self.steps = 0  # grows with every start and end: when it stands still, nothing happens any more
+        self._why_left: dict[int, str] = {}
 
     def enqueue(self, job: int, now: float) -> None:
         """The design has the job in its table or queue."""
@@ -64,7 +70,9 @@ class Ledger:
         """The attempt that began at `started` has done the job."""
         if not self.finishes[job]:
             self.ended[job] = now
-            self.unfinished -= 1
+            # Given up by the design, and done all the same by a worker that it had taken for dead.
+            if not (self._why_left and self._why_left.pop(job, "")):
+                self.unfinished -= 1
         self.last_end[job] = now
         self.finishes[job] += 1
         self.busy += now - started
@@ -79,9 +87,39 @@ class Ledger:
         self.running -= 1
         self.steps += 1
 
+    def fail(self, started: float, now: float) -> None:
+        """The attempt that began at `started` ends here because the job raised; it may be tried again."""
+        self.busy += now - started
+        self.failing += now - started
+        self.failures += 1
+        self.running -= 1
+        self.steps += 1
+
+    def leave(self, job: int, why: str, now: float) -> None:
+        """The job will not be done, on purpose: it was refused, it expired, it is out of tries."""
+        if self.finishes[job] or job in self._why_left:
+            return
+        self._why_left[job] = why
+        self.left_at[job] = now
+        self.unfinished -= 1
+        self.steps += 1
+        if not self.starts[job]:
+            self.waiting_area += self.waiting * (now - self._counted_until)
+            self._counted_until = now
+            self.waiting -= 1
+
+    @property
+    def left(self) -> dict[str, int]:
+        """How many jobs were given up on purpose, for each reason."""
+        return dict(sorted(Counter(self._why_left.values()).items()))
+
+    def why_left(self, job: int) -> str:
+        """Why the job was given up; empty when it was not."""
+        return self._why_left.get(job, "")
+
     @property
     def lost(self) -> int:
-        """Jobs that never finished."""
+        """Jobs that never finished, though nobody decided that."""
         return self.unfinished
 
     @property
@@ -117,6 +155,7 @@ class Ledger:
                 found.append(f"{wrong} jobs were {what}")
         if wrong := int(np.sum(finishes > starts)):
             found.append(f"{wrong} jobs finished more often than they started")
-        if (begun := int(starts.sum())) != (over := int(finishes.sum()) + self.abandoned + self.running):
+        over = int(finishes.sum()) + self.abandoned + self.failures + self.running
+        if (begun := int(starts.sum())) != over:
             found.append(f"{begun} attempts began, but {over} ended or go on")
         return found

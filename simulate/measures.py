@@ -59,7 +59,9 @@ class Measures:
     utilisation: float | None  # share of the processes' time spent on jobs; work done twice counts as work
     largest_backlog: int
     empty_looks: int  # a process asked and there was nothing
-    lost: int
+    lost: int  # never done, and nobody decided that
+    left: dict[str, int]  # given up on purpose, by reason: refused, expired, failed for good
+    failures: int  # attempts that raised
     started_again: int
     finished_twice: int
     killed: int  # processes killed with a job in the hand
@@ -91,6 +93,8 @@ def measure(world: World, processes: int) -> Measures:
         largest_backlog=int(backlog(ledger)[1].max()),
         empty_looks=world.empty_looks,
         lost=ledger.lost,
+        left=ledger.left,
+        failures=ledger.failures,
         started_again=ledger.started_again,
         finished_twice=ledger.finished_twice,
         killed=len(world.deaths),
@@ -122,13 +126,19 @@ def backlog(ledger: Ledger) -> tuple[Numbers, Numbers]:
 
     A job put back after its process died does not return to this curve: it is one in thousands.
     """
-    up, down = ledger.column("enqueued"), ledger.column("first_start")
+    up, down = ledger.column("enqueued"), no_longer_waiting(ledger)
     up, down = up[~np.isnan(up)], down[~np.isnan(down)]
     times = np.concatenate((up, down))
     steps = np.concatenate((np.ones(len(up)), -np.ones(len(down))))
     # Of equal times the arrivals come first: the other order would show a backlog below zero.
     order = np.lexsort((-steps, times))
     return times[order], np.cumsum(steps[order])
+
+
+def no_longer_waiting(ledger: Ledger) -> Numbers:
+    """When each job was first started, or given up before that; "nan" for those that wait to the end."""
+    first_start = ledger.column("first_start")
+    return np.where(np.isnan(first_start), ledger.column("left_at"), first_start)
 
 
 @dataclass(frozen=True)
@@ -169,23 +179,23 @@ class Balance:
 
 def balance(ledger: Ledger, service: Numbers | None = None) -> Balance:
     """Both sides of each law, for the jobs of a run that has ended; `service` is the work in each job."""
-    enqueued, first_start = ledger.column("enqueued"), ledger.column("first_start")
-    known = np.concatenate((enqueued, first_start))
+    enqueued, waited_until = ledger.column("enqueued"), no_longer_waiting(ledger)
+    known = np.concatenate((enqueued, waited_until))
     end, began = float(np.nanmax(known)), float(np.nanmin(known))
     span = end - began
-    started = ~np.isnan(first_start)
-    waited = (first_start - enqueued)[started]
+    over = ~np.isnan(waited_until)
+    waited = (waited_until - enqueued)[over]
     # A job that never starts waits until the end of the record.
-    never = (end - enqueued)[~started & ~np.isnan(enqueued)]
+    never = (end - enqueued)[~over & ~np.isnan(enqueued)]
     finishes = ledger.column("finishes")
     done = ledger.busy
     if service is not None:
-        done = float(np.sum(finishes * service)) + ledger.wasted + ledger.stopped
+        done = float(np.sum(finishes * service)) + ledger.wasted + ledger.failing + ledger.stopped
     return Balance(
         waiting_on_average=ledger.waiting_area / span if span else 0.0,
         rate_times_waiting=float(waited.sum() + never.sum()) / span if span else 0.0,
         came=ledger.jobs,
-        went=int(np.sum(finishes > 0)) + ledger.lost,
+        went=int(np.sum(finishes > 0)) + sum(ledger.left.values()) + ledger.lost,
         busy=ledger.busy,
         work=done,
     )

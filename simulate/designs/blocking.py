@@ -52,7 +52,7 @@ class BlockingPop(Resque):
         """The worker's own loop."""
         run(
             Connection(self.shared, process),
-            lambda found: self.fork(process, found["args"][0]),
+            lambda found: self.perform(process, found["args"][0]),
             name=self.new_name(process),
             queue=QUEUE,
             is_alive=self.is_alive,

@@ -8,11 +8,10 @@ always halfway between.
 from typing import Any
 
 from minique.keeper import Keeper
-from minique.perform import Returned
 from minique.processes import Task
 from minique.worker import BATCH_SECONDS, Worker
 from simulate.actors import Process
-from simulate.designs.minique import Minique, SimulatedChild
+from simulate.designs.minique import Minique, SimulatedChild, ending_of
 
 KEEPER_COMES_SECONDS = 1.5 * BATCH_SECONDS
 
@@ -32,7 +31,7 @@ class InTheWorker(SimulatedChild):
             hub.at(hub.now + KEEPER_COMES_SECONDS, self._keep, process.job)
         hub.sleep(service)
         world.end(process)
-        self._ending = Returned("null")
+        self._ending = ending_of(process)
 
     def _keep(self, job: Any) -> None:
         process = self._process

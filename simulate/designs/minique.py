@@ -16,20 +16,23 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from minique import loop
+from minique.backoff import Backoff
 from minique.clock import Clock
 from minique.events import Events
 from minique.job_class import JobClass
+from minique.keys import DELAYED_BELL
 from minique.memory_store import MemoryStore
-from minique.perform import Returned
+from minique.perform import Raised, Returned
 from minique.processes import Died, Ending, Task
 from minique.reaper import FORGET_AT_ONCE, REST_SECONDS
 from minique.registry import Registry
 from minique.scheduler import Scheduler
 from minique.store import Arrow, Beat, Claim, Ear, Enqueue, Forget, Reap, Renew, Store
+from minique.subscription import Subscription
 from minique.worker import LEASE_SECONDS, Settings, Worker
 from simulate.actors import Process, World
 from simulate.designs import Design
-from simulate.virtual_time import FOREVER, TIME, Hub
+from simulate.virtual_time import FOREVER, TIME, Actor, Hub
 
 QUEUE = "simulated"
 UPKEEP = (Beat, Reap, Forget, Renew)
@@ -52,6 +55,22 @@ class VirtualClock(Clock):
 
     def wall(self) -> float:
         return self._hub.now
+
+
+class WatchedStore(MemoryStore):
+    """The MemoryStore, telling the ledger which jobs it gives up on purpose."""
+
+    def __init__(self, clock: Clock, world: World) -> None:
+        super().__init__(clock)
+        self._world = world
+
+    def _remove(self, id: str, why: str, *more: Any) -> None:
+        super()._remove(id, why, *more)
+        self._world.leave(int(id), "expired" if why == "expire" else why)
+
+    def _set_aside(self, id: str, failure: str, now: float) -> None:
+        super()._set_aside(id, failure, now)
+        self._world.leave(int(id), "failed")
 
 
 class TimedStore(Store):
@@ -110,7 +129,7 @@ class SimulatedChild:
             hub.at(process.ends, self._end, began)
             return
         self._world.end(process)
-        self._ending = Returned("null")
+        self._ending = ending_of(process)
         hub.wake(process.actor, "child")
 
     def poll(self) -> Ending | None:
@@ -133,20 +152,42 @@ class SimulatedChild:
     def close(self) -> None: ...
 
 
+def ending_of(process: Process) -> Ending:
+    """How the job that a process has just ended came out."""
+    return Raised("Unavailable", "what the job needs does not answer", "") if process.fails else Returned("null")
+
+
 class Minique(Design):
-    """Leases, renewals, bells, claims with names: the shipping code."""
+    """Leases, renewals, bells, claims with names: the shipping code.
+
+    `queues` is what its workers serve, each the same or in turn one of several; without it all jobs are in one queue,
+    whatever the load says. `retries`, `backoff` and `expires_in` (seconds) are those of the one job class.
+    """
 
     name = "minique"
     rung = 8
     shows = "woken at once; a dead worker's job comes back when its lease runs out; nothing lost, nothing overwritten"
 
-    def __init__(self, world: World, lease: float = LEASE_SECONDS, upkeep: bool | None = None) -> None:
+    def __init__(
+        self,
+        world: World,
+        lease: float = LEASE_SECONDS,
+        upkeep: bool | None = None,
+        *,
+        queues: str | Sequence[str] | None = None,
+        retries: int = 3,
+        backoff: Backoff | None = None,
+        expires_in: float | None = None,
+    ) -> None:
         super().__init__(world)
         self.processes = world.workers
         self.start_within = REST_SECONDS
         self.enqueue_seconds = world.costs.round_trip
-        self.patience = lease + REST_SECONDS
-        self.settings = Settings(lease=lease)
+        backoff = backoff or Backoff()
+        self.patience = lease + REST_SECONDS + (backoff.cap_seconds if world.dependency else 0.0)
+        self.has_queues = queues is not None
+        texts = [queues or "*"] if queues is None or isinstance(queues, str) else queues
+        self.settings = [Settings(subscription=Subscription.parse(text), lease=lease) for text in texts]
         self.upkeep = bool(world.plan) if upkeep is None else upkeep
         self._clock = VirtualClock(world.hub)
         self._rng = random.Random(f"{world.seed} minique")
@@ -154,17 +195,26 @@ class Minique(Design):
         self._idle_since: dict[int, float] = {}
         self._idle_seconds = 0.0
         self._incarnations = 0
-        self.store = MemoryStore(self._clock)
+        self.store = WatchedStore(self._clock, world)
         self.registry = Registry()
-        self.job_class = JobClass("job", _never_called, _SIGNATURE, queue=QUEUE)
+        self.job_class = JobClass(
+            "job",
+            _never_called,
+            _SIGNATURE,
+            queue=QUEUE,
+            retries=retries,
+            backoff=backoff,
+            expires_in=expires_in,
+        )
         self.registry.add(self.job_class)
         self._body = self.job_class.body((), {})  # all are alike but for their names
         if self.upkeep:
-            world.hub.spawn(self._schedule, name="scheduler")
+            self._scheduler: Actor = world.hub.spawn(self._schedule, name="scheduler")
 
     def enqueue(self, job: int) -> None:
         """A producer's call. Its id says which line of the ledger it means, and sorts by time like any other."""
-        self.store.trip((Enqueue(QUEUE, ((f"{job:020d}", self._body),)),), "")
+        queue = self.world.queue_of(job) or QUEUE if self.has_queues else QUEUE
+        self.store.trip((Enqueue(queue, ((f"{job:020d}", self._body),)),), "")
         if not self.upkeep and not job % FORGET_EVERY_JOBS:
             self.store.trip((Forget(FORGET_AT_ONCE),), "")
 
@@ -181,7 +231,7 @@ class Minique(Design):
             self._rng,
             self._events,
             f"worker-{process.number}-{self._incarnations}",
-            self.settings,
+            self.settings[process.number % len(self.settings)],
         )
         self._born(worker, child)
         loop.run(worker, self._waiting(process, child, worker), worker.is_finished, self._events, self._rng)
@@ -225,11 +275,23 @@ class Minique(Design):
         self._idle_seconds += self.world.hub.now - self._idle_since.pop(number)
 
     def _schedule(self) -> None:
-        """The scheduler's own loop. No simulated job is delayed: it finds nothing, and is upkeep like the rest."""
-        store = TimedStore(self.store, self.world)
-        scheduler = Scheduler(store, self._clock, self._events, "scheduler")
-        hub = self.world.hub
-        loop.run(scheduler, lambda seconds, bell: hub.sleep(seconds), lambda: False, self._events, self._rng)
+        """The scheduler's own loop. Where no job raises it finds nothing, and is upkeep like the rest."""
+        timed, store = TimedStore(self.store, self.world), self.store
+        scheduler = Scheduler(timed, self._clock, self._events, "scheduler")
+        hub, wake_up = self.world.hub, self.world.costs.wake_up
+
+        def rung() -> None:
+            hub.wake(self._scheduler)
+
+        def wait(seconds: float, bell: str | None) -> None:
+            if seconds <= 0 or store.attend(DELAYED_BELL, rung):
+                return
+            if hub.park(hub.now + seconds) == TIME:
+                store.leave(DELAYED_BELL, rung)
+            else:
+                hub.sleep(wake_up)
+
+        loop.run(scheduler, wait, lambda: False, self._events, self._rng)
 
     def complaints(self) -> list[str]:
         """Jobs that the store believes to be somewhere else than done, after a run in which all were done."""
@@ -238,8 +300,8 @@ class Minique(Design):
         if not self.upkeep:
             self.world.empty_looks += round(self._idle_seconds / REST_SECONDS)
         seen = self.store.see(self._clock.stamp())
-        # A job whose worker dies too often is filed as failed, and rightly so; without a death none is.
-        struck = len(self.world.deaths) + len(self.world.pauses)
+        # A job whose worker dies too often, or that raises too often, is filed as failed, and rightly so; no other is.
+        struck = len(self.world.deaths) + len(self.world.pauses) + self.world.ledger.failures
         return [f"{seen.failed} jobs are in the failed queue"] if seen.failed > struck else []
 
 

@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from simulate.actors import Process, World
+from simulate.dependency import JobFailed
 from simulate.designs import Design
 from simulate.designs.server import Blocking, Connection, MemoryServer, Server, SharedServer
 
@@ -127,12 +128,16 @@ class ListDesign(Design):
         """What the operating system answers to whoever asks for a process of that name on this host."""
         return name in self._names and self._names[name].alive
 
-    def fork(self, process: Process, job: int) -> None:
-        """Does a job in a child that is forked for it, and waits for its end."""
-        world = self.world
+    def fork(self, process: Process, job: int) -> bool:
+        """Does a job in a child that is forked for it, waits for its end, and says whether it ended well."""
+        world, ended_well = self.world, True
         world.hub.sleep(world.costs.hand_over)
-        world.perform(process, job)
+        try:
+            world.perform(process, job)
+        except JobFailed:
+            ended_well = False
         world.hub.sleep(world.costs.end_of_child)
+        return ended_well
 
 
 class Resque(ListDesign):
@@ -153,12 +158,18 @@ class Resque(ListDesign):
         push(self.server, QUEUE, "Job", job)
         self.shared.serve(f"resque:queue:{QUEUE}")
 
+    def perform(self, process: Process, job: int) -> None:
+        """Does a job in a child; raises what the job raised."""
+        if not self.fork(process, job):
+            self.world.leave(job, "failed")  # nobody will try it again
+            raise JobFailed("the job raised in its child")
+
     def run(self, process: Process) -> None:
         """The worker's own loop."""
         hub = self.world.hub
         run(
             Connection(self.shared, process),
-            lambda found: self.fork(process, found["args"][0]),
+            lambda found: self.perform(process, found["args"][0]),
             name=self.new_name(process),
             queues=[QUEUE],
             is_alive=self.is_alive,
@@ -168,10 +179,10 @@ class Resque(ListDesign):
         )
 
     def complaints(self) -> list[str]:
-        """A simulated job never raises: only the dead may have been filed as failed."""
+        """Only the dead, and jobs that raised, may have been filed as failed."""
         failed = self.server.llen("resque:failed")
-        deaths = len(self.world.deaths)
-        return [f"{failed} jobs are filed as failed, but only {deaths} processes died"] if failed > deaths else []
+        known = len(self.world.deaths) + self.world.ledger.failures
+        return [f"{failed} jobs are filed as failed, but only {known} died or raised"] if failed > known else []
 
 
 DESIGN = Resque

@@ -1,0 +1,101 @@
+"""An outage of what jobs need from elsewhere, on every rung: who files, who tries again, who does not even notice."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from minique.backoff import Backoff
+from simulate.actors import World
+from simulate.costs import Costs
+from simulate.dependency import Dependency, Outage
+from simulate.designs import KNOWN, find
+from simulate.designs.minique import Minique
+from simulate.faults import Kill, Plan
+from simulate.measures import Measures, measure
+from simulate.workload import Load, poisson_arrivals, stream
+
+OUTAGE = Outage(begins=60, seconds=60)
+FILING = ("naive", "claiming", "timer", "resque", "blocking")
+
+
+def load(jobs: int = 800) -> Load:
+    return Load("test", "made", poisson_arrivals(4.0, jobs, stream(1, "arrivals")), np.full(jobs, 0.2))
+
+
+def run(make: Callable[[World], object], plan: Plan = Plan(outage=OUTAGE)) -> tuple[World, Measures]:  # noqa: B008
+    world = World(load(), workers=4, costs=Costs(), plan=plan)
+    design = make(world)
+    world.run(design)
+    found = measure(world, design.processes)
+    design.close()
+    return world, found
+
+
+def test_a_call_fails_during_the_outage_and_otherwise_only_beyond_the_limit() -> None:
+    dependency = Dependency(Outage(begins=10, seconds=5, calls_per_second=2), seed=1)
+    assert [dependency.call(now, "") for now in (9.0, 10.0, 14.9, 15.0)] == [True, False, False, True]
+    assert [dependency.call(now, "") for now in (15.1, 15.2, 15.99, 16.0)] == [True, False, False, True]
+    assert list(dependency.refused) == [0, 1, 1, 0, 0, 1, 1, 0]
+
+
+def test_a_share_of_calls_fails_and_other_queues_do_not_call() -> None:
+    dependency = Dependency(Outage(begins=0, seconds=5000, share=0.3, queue="mail"), seed=1)
+    failed = sum(not dependency.call(float(now), "mail") for now in range(5000))
+    assert failed / 5000 == pytest.approx(0.3, abs=0.02)
+    assert dependency.call(1.0, "other")
+    assert len(dependency.calls) == 5000
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_the_books_balance_on_every_rung_and_each_job_is_accounted_for(name: str) -> None:
+    world, found = run(find(name))
+    assert world.dependency is not None
+    assert sum(world.dependency.refused) == found.failures > 100
+    done = int((world.ledger.column("finishes") > 0).sum())
+    assert done + sum(found.left.values()) + found.lost == found.jobs
+    assert sum(found.left.values()) + found.lost > 0  # nobody survives a minute on the usual tries
+
+
+@pytest.mark.parametrize("name", FILING)
+def test_designs_that_try_once_file_what_was_due_during_the_outage(name: str) -> None:
+    _, found = run(find(name))
+    assert found.left == {"failed": found.failures}
+    assert found.lost == 0
+
+
+def test_a_worker_that_does_not_look_how_its_child_ended_loses_the_job_without_a_word() -> None:
+    for name in ("backup", "unfenced"):
+        _, found = run(find(name))
+        assert found.lost == found.failures > 0
+        assert not found.left
+
+
+def test_enough_tries_bring_every_job_through() -> None:
+    _, found = run(lambda world: Minique(world, retries=10))
+    assert not found.left
+    assert found.lost == 0
+    assert found.finished_twice == 0
+
+
+def test_without_jitter_a_retry_comes_when_it_was_planned() -> None:
+    lone = Load("one", "made", np.array([OUTAGE.begins]), np.array([1.0]))
+    world = World(lone, workers=1, costs=Costs(), plan=Plan(outage=OUTAGE))
+    world.run(Minique(world, retries=20, backoff=Backoff(jitter=False)))
+    assert world.dependency is not None
+    gaps = np.diff(world.dependency.calls) - OUTAGE.fails_after
+    assert gaps == pytest.approx([5, 10, 20, 40], abs=0.01)
+
+
+def test_kills_during_an_outage_lose_nothing_either() -> None:
+    kills = tuple(Kill(after=at) for at in (50.0, 70.0, 90.0, 130.0))
+    world, found = run(lambda world: Minique(world, retries=20), Plan(kills=kills, outage=OUTAGE))
+    assert found.killed == len(world.deaths) == 4
+    assert found.lost == 0
+    assert not found.left
+
+
+@pytest.mark.parametrize("wrong", [{"seconds": -1.0}, {"share": 0.0}, {"calls_per_second": 0.5}])
+def test_an_outage_that_cannot_be_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="Outage"):
+        Outage(**{"begins": 0.0, "seconds": 1.0, **wrong})
