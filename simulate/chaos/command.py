@@ -14,7 +14,7 @@ from rich.table import Table
 from simulate.chaos.conductor import LEASE_SECONDS, Settings
 from simulate.chaos.report import TOLD_IN_FULL, Judged
 from simulate.history import WHATS
-from simulate.plots import duration
+from simulate.words import duration
 
 DEFAULTS = Settings()
 LEAST_WORKERS = 1

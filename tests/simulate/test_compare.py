@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from simulate import cli, designs, experiments, replications
+from simulate.commands import files
 from simulate.intervals import Interval, Refusal
 from simulate.plots import compare_figure, duration
 from simulate.replications import seeds
@@ -119,6 +120,7 @@ def test_bad_input_is_answered_with_what_and_where_and_what_now(
 INTERRUPTED = """
 import contextlib, signal, sys
 from simulate import cli
+from simulate.commands import compare
 
 @contextlib.contextmanager
 def bar(total, clock):
@@ -126,7 +128,7 @@ def bar(total, clock):
     yield lambda jobs: told or (told.append(jobs), print("on its way", flush=True))
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
-cli.progress_bar = bar
+compare.progress_bar = bar
 sys.exit(cli.main(sys.argv[1:]))
 """
 
@@ -156,7 +158,7 @@ def test_interrupted_it_leaves_no_half_written_file_and_says_so(tmp_path: Path) 
 
 def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
     def fail_in_the_middle() -> None:
-        with cli.whole_file(tmp_path / "data") as path:
+        with files.whole_file(tmp_path / "data") as path:
             path.write_text("half")
             raise KeyboardInterrupt
 

@@ -1,0 +1,32 @@
+"""`calibrate`: a few seconds to learn what each step costs on this machine."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from simulate import calibrate, experiments
+from simulate.commands.files import prepared, save_text
+from simulate.commands.options import FINE, Clock, output_options, verb
+from simulate.commands.terminal import console, ended_by_term, progress_bar
+
+if TYPE_CHECKING:
+    from simulate.commands.options import Verbs
+
+
+def add(verbs: "Verbs") -> None:
+    """Its part of the command line."""
+    one = verb(verbs, "calibrate", run, help="a few seconds to learn what each step costs on this machine")
+    output_options(one, "costs.json goes", "table")
+
+
+def run(options: argparse.Namespace, clock: Clock) -> int:
+    """The verb `calibrate`."""
+    folder = prepared(options.output)
+    with ended_by_term(), progress_bar(calibrate.STEPS, clock, "measuring", "steps") as advance:
+        found = calibrate.calibrate(advance)
+    text, data = experiments.as_json(found.to_dict()), folder / "costs.json"
+    save_text(data, text)
+    if options.json:
+        print(text, end="")
+    else:
+        calibrate.report(console(), found, data)
+    return FINE

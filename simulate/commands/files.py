@@ -1,0 +1,57 @@
+"""What the verbs write: each file is whole or not there."""
+
+import contextlib
+import csv
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from simulate.commands.options import UsageError
+
+
+def prepared(folder: Path) -> Path:
+    """The folder for results, made if it is not there; asked before the work, not after it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".writable-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as problem:
+        raise UsageError(
+            f"--output: cannot write to the folder {str(folder)!r}: {problem.strerror}; "
+            "name another with --output FOLDER"
+        ) from None
+    return folder
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Gives a temporary name to write to, and renames it when all is written: the file is whole or not there."""
+    temporary = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as problem:
+        raise UsageError(f"cannot write {str(path)!r}: {problem.strerror}; name another folder with --output") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save_text(path: Path, text: str) -> None:
+    """Writes a text, such as JSON."""
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def save_figure(path: Path, drawn: Figure) -> None:
+    """Writes a picture. No software version in the file: the same result is the same picture."""
+    with whole_file(path) as temporary:
+        drawn.savefig(temporary, format="png", metadata={"Software": None})
+
+
+def save_rows(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Writes a table as CSV."""
+    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])

@@ -1,0 +1,107 @@
+"""`live`: the same load against real processes: predicted beside measured."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from simulate import calibrate, experiments, live, live_report, traces
+from simulate.commands.files import prepared, save_figure, save_rows, save_text
+from simulate.commands.options import (
+    FINE,
+    Clock,
+    UsageError,
+    chosen_seed,
+    costs_option,
+    names,
+    numbers,
+    output_options,
+    positive,
+    seed_option,
+    trace_options,
+    verb,
+)
+from simulate.commands.terminal import console, ended_by_term, progress_bar
+
+if TYPE_CHECKING:
+    from simulate.commands.options import Verbs
+
+
+def add(verbs: "Verbs") -> None:
+    """Its part of the command line."""
+    one = verb(verbs, "live", run, help="the same load against real processes: predicted beside measured")
+    asked = live.Setting()
+    trace_options(one)
+    one.add_argument(
+        "--designs",
+        default=",".join(asked.designs),
+        metavar="A,B",
+        help="minique forks a child per job, inline runs it in the worker, naive is the daemon (default: %(default)s)",
+    )
+    for name, kind, value, words in (
+        ("workers", int, asked.workers, "processes of minique"),
+        ("service", float, asked.service, "mean seconds of work in a generated job"),
+        ("seconds", float, asked.seconds, "for how long generated jobs arrive"),
+        ("every", float, asked.every, "seconds that the naive daemon sleeps"),
+        ("repeat", int, asked.repeat, "times that each is played; medians count"),
+    ):
+        one.add_argument(
+            f"--{name}", type=positive(kind), default=value, metavar="X", help=f"{words} (default: %(default)g)"
+        )
+    one.add_argument(
+        "--utilisations",
+        type=numbers,
+        default=asked.utilisations,
+        metavar="X,X",
+        help="effective shares of its own processes that a generated load keeps busy (default: 0.5,0.9)",
+    )
+    one.add_argument(
+        "--variance",
+        type=float,
+        default=asked.variance,
+        metavar="X",
+        help="of the work in jobs over its squared mean: 0 fixed, 1 exponential (default: %(default)g)",
+    )
+    one.add_argument(
+        "--work", choices=live.WAYS, default=asked.way, help="what a job does all the time (default: %(default)s)"
+    )
+    seed_option(one)
+    costs_option(one, otherwise="measured now")
+    output_options(one, "figure, JSON and CSV go", "table")
+
+
+def run(options: argparse.Namespace, clock: Clock) -> int:
+    """The verb `live`."""
+    chosen_seed(options)
+    if options.trace is None and (options.scale or options.limit):
+        raise UsageError("--scale and --limit need --trace FILE; for a generated load give --service or --seconds")
+    folder = prepared(options.output)
+    trace = None
+    if options.trace is not None:
+        trace = traces.read(options.trace, scale=options.scale or 1.0, limit=options.limit)
+    kept = ("workers", "utilisations", "service", "variance", "seconds", "every", "repeat", "seed")
+    try:
+        setting = live.Setting(
+            tuple(names(options.designs)), way=options.work, **{name: getattr(options, name) for name in kept}
+        )
+        if trace is not None:
+            live.shifted(trace)  # refused before anything is measured
+        known = calibrate.read(options.costs) if options.costs is not None else None
+        with ended_by_term():
+            if known is None:
+                with progress_bar(calibrate.STEPS, clock, "calibrating", "steps") as advance:
+                    learnt = calibrate.calibrate(advance)
+                known = learnt.costs, learnt.overshoot
+            chosen = live.loads(setting, *known, trace)
+            with progress_bar(setting.repeat * sum(load.jobs for _, load in chosen), clock, "playing") as advance:
+                found = live.live(setting, chosen, *known, advance)
+    except ValueError as problem:
+        raise UsageError(str(problem)) from None
+    text = experiments.as_json(found.to_dict())
+    figure, data, table = (folder / f"live.{kind}" for kind in ("png", "json", "csv"))
+    save_figure(figure, live_report.live_figure(found))
+    save_text(data, text)
+    save_rows(table, live_report.HEADER, live_report.rows(found))
+    if options.json:
+        print(text, end="")
+    else:
+        live_report.report(console(), found, {"Figure": figure, "JSON": data, "CSV": table})
+    return FINE

@@ -1,0 +1,160 @@
+"""What several verbs may be asked for: numbers, loads, costs, folders; and how what cannot be done is refused."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from simulate import calibrate, experiments, replications, traces
+from simulate.costs import Costs
+from simulate.workload import Load, generate
+
+DEFAULT_JOBS = 10_000
+DEFAULT_WORKERS = 8
+DEFAULT_REPLICATIONS = 5
+
+FINE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+"""Exit codes."""
+
+Clock = Callable[[], float]
+Run = Callable[[argparse.Namespace, Clock], int]
+"""Does what the options ask for; returns the exit code."""
+
+if TYPE_CHECKING:
+    Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
+    """Where a verb puts its part of the command line."""
+
+
+class UsageError(Exception):
+    """What was asked for cannot be done; the message says why and what to do."""
+
+
+def verb(verbs: "Verbs", name: str, run: Run, help: str) -> argparse.ArgumentParser:
+    """A verb on the command line, and what does it."""
+    one = verbs.add_parser(name, help=help)
+    one.set_defaults(run=run, parser=one)
+    return one
+
+
+# Numbers.
+
+
+def positive(convert: Callable[[str], float]) -> Callable[[str], float]:
+    """A number above zero from the command line."""
+
+    def parse(text: str) -> float:
+        try:
+            value = convert(text)
+        except ValueError:
+            value = float("nan")
+        if not 0 < value < float("inf"):
+            kind = "a whole number" if convert is int else "a number"
+            raise argparse.ArgumentTypeError(f"{text!r} is not {kind} above zero")
+        return value
+
+    return parse
+
+
+def several(convert: Callable[[str], float]) -> Callable[[str], tuple[float, ...]]:
+    """Numbers above zero, separated by commas."""
+    one = positive(convert)
+    return lambda text: tuple(one(part) for part in text.split(","))
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """Numbers of zero or more, separated by commas, each once and in order."""
+    try:
+        found = sorted({float(part) for part in text.split(",")})
+    except ValueError:
+        found = [float("nan")]
+    if not all(0 <= value < float("inf") for value in found):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers, such as 0.5,0.7,0.9")
+    return tuple(found)
+
+
+def names(text: str) -> list[str]:
+    """Names, separated by commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+# Options that several verbs have.
+
+
+def trace_options(one: argparse._ActionsContainer) -> None:
+    """The options by which a load comes from a log."""
+    one.add_argument("--trace", metavar="FILE", help="replay a log: .swf, .csv or .jsonl, each also with .gz")
+    one.add_argument("--scale", type=positive(float), metavar="K", help="with --trace: divide all times by K")
+    one.add_argument("--limit", type=positive(int), metavar="N", help="with --trace: only its first N jobs")
+
+
+def seed_option(one: argparse._ActionsContainer) -> None:
+    """The option by which everything random is chosen."""
+    one.add_argument("--seed", type=int, default=0, metavar="N", help="of everything that is drawn (default: 0)")
+
+
+def costs_option(one: argparse._ActionsContainer, otherwise: str = "assumed") -> None:
+    """The option by which costs come from a file."""
+    one.add_argument(
+        "--costs",
+        type=Path,
+        metavar="FILE",
+        help=f"costs of this machine, as calibrate wrote them (default: {otherwise})",
+    )
+
+
+def output_options(one: argparse._ActionsContainer, goes: str, prints: str = "tables") -> None:
+    """The options by which results are kept and printed."""
+    one.add_argument(
+        "--output",
+        type=Path,
+        default=Path("results"),
+        metavar="FOLDER",
+        help=f"where {goes} (default: %(default)s)",
+    )
+    one.add_argument("--json", action="store_true", help=f"print the JSON instead of the {prints}")
+
+
+# What they come to.
+
+
+def chosen_seed(options: argparse.Namespace) -> int:
+    """The seed. Raises UsageError for one that there is not."""
+    if options.seed < 0:
+        raise UsageError(f"--seed must be 0 or more, not {options.seed}")
+    return int(options.seed)
+
+
+def chosen_costs(options: argparse.Namespace) -> Costs:
+    """From the file that was named, or assumed."""
+    return calibrate.read(options.costs)[0] if options.costs is not None else Costs()
+
+
+def chosen_loads(options: argparse.Namespace) -> list[list[tuple[int, Load]]]:
+    """The loads that the options ask for, each kind as often as it is to be replayed, with its seeds.
+
+    Raises UsageError where they contradict each other.
+    """
+    if options.trace is not None:
+        for name in ("load", "jobs", "rate", "replications"):
+            if getattr(options, name) is not None:
+                raise UsageError(
+                    f"--{name} is for generated loads and --trace brings its own; leave one of them out"
+                    + (" (--limit takes the first N jobs)" if name == "jobs" else "")
+                    + (" (a trace is one load and cannot be drawn again)" if name == "replications" else "")
+                )
+        return [[(options.seed, traces.read(options.trace, scale=options.scale or 1.0, limit=options.limit))]]
+    for name in ("scale", "limit"):
+        if getattr(options, name) is not None:
+            raise UsageError(f"--{name} needs --trace FILE; for a generated load give --rate or --jobs")
+    seeds = replications.seeds(chosen_seed(options), options.replications or DEFAULT_REPLICATIONS)
+    drawn = [[(seed, load) for load in generated_loads(options, seed)] for seed in seeds]
+    return [list(same) for same in zip(*drawn, strict=True)]
+
+
+def generated_loads(options: argparse.Namespace, seed: int) -> list[Load]:
+    """One load of each kind that the options ask for, from this seed."""
+    jobs = options.jobs or DEFAULT_JOBS
+    if options.load is None and options.rate is None:
+        return list(experiments.default_loads(jobs, options.workers, seed))
+    erlangs = experiments.FULL_SHARE * options.workers
+    return [generate(options.load or "twin", jobs, seed, rate=options.rate, erlangs=erlangs)]

@@ -1,0 +1,20 @@
+"""Every figure: data in, Figure out, one style.
+
+`style.py` says how things look; each other module draws one family of figures.
+"""
+
+from simulate.plots.compare import SHORTEST_SECONDS as SHORTEST_SECONDS
+from simulate.plots.compare import compare_figure as compare_figure
+from simulate.plots.plan import plan_figure as plan_figure
+from simulate.plots.style import COLOURS as COLOURS
+from simulate.plots.style import DASHES as DASHES
+from simulate.plots.style import DOTS_PER_INCH as DOTS_PER_INCH
+from simulate.plots.style import IDEAL_COLOUR as IDEAL_COLOUR
+from simulate.plots.style import PIXELS_WIDE as PIXELS_WIDE
+from simulate.plots.style import line_of as line_of
+from simulate.plots.style import look as look
+from simulate.plots.style import tidy as tidy
+from simulate.plots.sweep import sweep_figure as sweep_figure
+from simulate.plots.theory import theory_figure as theory_figure
+from simulate.words import count as count
+from simulate.words import duration as duration

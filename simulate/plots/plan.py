@@ -1,0 +1,44 @@
+"""`plan`: waiting over the number of workers, and where it is short enough."""
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from simulate.intervals import Interval
+from simulate.plan import Plan
+from simulate.plots.style import BAD_COLOUR, DOTS_PER_INCH, GOOD_COLOUR, look, tidy
+from simulate.words import count, duration
+
+
+def plan_figure(found: Plan) -> Figure:
+    """The percentile of the waiting time over the number of workers, and the target as a line."""
+    figure = Figure(figsize=(9, 5.6), dpi=DOTS_PER_INCH, layout="constrained")
+    axes = figure.subplots()
+    goal = found.goal
+    known = [(one.workers, one.waiting) for one in found.points if isinstance(one.waiting, Interval)]
+    # An end of an interval at or below zero has no place on a logarithmic axis.
+    axes.errorbar(
+        [workers for workers, _ in known],
+        [what.value for _, what in known],
+        yerr=[
+            [min(what.half, 0.99 * what.value) for _, what in known],
+            [what.half for _, what in known],
+        ],
+        fmt=look(found.design).marker,
+        color=look(found.design).colour,
+        markersize=6,
+        capsize=3,
+        label=f"{found.design}, simulated, with 95 % interval",
+    )
+    axes.axhline(goal.seconds, color=BAD_COLOUR, linewidth=1.5, linestyle="--", label=f"target: {goal.seconds:g} s")
+    if found.workers is not None:
+        axes.axvline(found.workers, color=GOOD_COLOUR, linewidth=1, label=f"enough: {found.workers:,} workers")
+    if known and min(what.value for _, what in known) > 0:
+        axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: duration(value) if value > 0 else "0 s"))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("workers")
+    axes.set_ylabel(f"waiting time, p{goal.percent:g}")
+    axes.set_title(f"{found.load.name}: {count(found.load.offered)} erlangs", fontsize=11)
+    axes.legend(frameon=False, fontsize=9)
+    tidy(axes)
+    return figure

@@ -1,0 +1,32 @@
+"""Numbers as a person writes them, in tables and in figures alike."""
+
+
+def count(number: float) -> str:
+    """A number as a person writes it: 0.1, 5.6, 1,095."""
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
+
+
+UNITS = ((0.9995, 1e-3, "ms"), (120, 1, "s"), (3600, 60, "min"), (float("inf"), 3600, "h"))
+
+
+def duration(seconds: float | None, half: float | None = None) -> str:
+    """Seconds as a person writes them: 0.2 ms, 350 ms, 12.3 s, 34 min, 2.1 h; a dash for None.
+
+    With half an interval: 12.3 ± 0.4 s.
+    """
+    if seconds is None:
+        return "-"
+    if seconds == 0 and not half:
+        return "0 s"
+    for below, unit, name in UNITS:
+        if max(abs(seconds), half or 0.0) < below:
+            return f"{with_half(seconds / unit, None if half is None else half / unit, '.3g')} {name}"
+    raise ValueError(f"{seconds} is no length of time")
+
+
+def with_half(value: float, half: float | None, digits: str) -> str:
+    """A number, and if there is one half of its interval; one that only rounding made is none."""
+    if half is None:
+        return f"{value:{digits}}"
+    half = half if half > 1e-6 * abs(value) else 0.0
+    return f"{value:{digits}} ± {f'{half:.0f}' if half >= 100 else f'{half:.2g}'}"
