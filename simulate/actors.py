@@ -210,7 +210,7 @@ class World:
     def _start(self, number: int) -> None:
         process = Process(number)
         self.processes[number] = process
-        process.actor = self.hub.spawn(lambda: self._design.run(process), name=f"{self._design.name} {number}")
+        self._design.start(process)
 
     def _arrive(self, job: int) -> None:
         hub = self.hub

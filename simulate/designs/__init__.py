@@ -50,6 +50,10 @@ class Design(ABC):
     def enqueue(self, job: int) -> None:
         """A producer hands in the job, now. Must not sleep: producers are many and do not wait for each other."""
 
+    def start(self, process: Process) -> None:
+        """Begins the life of a process, as an actor."""
+        process.actor = self.world.hub.spawn(lambda: self.run(process), name=f"{self.name} {process.number}")
+
     @abstractmethod
     def run(self, process: Process) -> None:
         """The life of one process, as blocking code inside its actor. It calls `world.perform` for each job."""

@@ -45,6 +45,7 @@ class InLine(Minique):
 
     name = "inline"
     shows = "as minique, without a child for each job: faster, and a job that crashes takes its worker along"
+    ticks_take_no_time = False  # its jobs run inside them
 
     def _child(self, process: Process) -> SimulatedChild:
         return InTheWorker(self.world, process)

@@ -23,7 +23,7 @@ from minique.job_class import JobClass
 from minique.keys import DELAYED_BELL
 from minique.memory_store import MemoryStore
 from minique.perform import Raised, Returned
-from minique.processes import Died, Ending, Task
+from minique.processes import Died, Ending, Processes, Task
 from minique.reaper import FORGET_AT_ONCE, REST_SECONDS
 from minique.registry import Registry
 from minique.scheduler import Scheduler
@@ -32,6 +32,7 @@ from minique.subscription import Subscription
 from minique.worker import LEASE_SECONDS, Settings, Worker
 from simulate.actors import Process, World
 from simulate.designs import Design
+from simulate.designs.ticks import Ticks
 from simulate.virtual_time import FOREVER, TIME, Actor, Hub
 
 QUEUE = "simulated"
@@ -166,6 +167,7 @@ class Minique(Design):
 
     name = "minique"
     rung = 8
+    ticks_take_no_time = True  # but for their trips
     shows = "woken at once; a dead worker's job comes back when its lease runs out; nothing lost, nothing overwritten"
 
     def __init__(
@@ -174,6 +176,7 @@ class Minique(Design):
         lease: float = LEASE_SECONDS,
         upkeep: bool | None = None,
         *,
+        ticked: bool | None = None,
         queues: str | Sequence[str] | None = None,
         retries: int = 3,
         backoff: Backoff | None = None,
@@ -189,6 +192,8 @@ class Minique(Design):
         texts = [queues or "*"] if queues is None or isinstance(queues, str) else queues
         self.settings = [Settings(subscription=Subscription.parse(text), lease=lease) for text in texts]
         self.upkeep = bool(world.plan) if upkeep is None else upkeep
+        could_be = self.ticks_take_no_time and not (world.plan or self.upkeep)
+        self.ticked = could_be if ticked is None else ticked
         self._clock = VirtualClock(world.hub)
         self._rng = random.Random(f"{world.seed} minique")
         self._events = Events()
@@ -218,23 +223,26 @@ class Minique(Design):
         if not self.upkeep and not job % FORGET_EVERY_JOBS:
             self.store.trip((Forget(FORGET_AT_ONCE),), "")
 
+    def start(self, process: Process) -> None:
+        """Where nothing strikes a worker, its ticks may be events; they take half the time, and do the same."""
+        if self.ticked:
+            Ticks(self, process)
+        else:
+            super().start(process)
+
     def run(self, process: Process) -> None:
         """A worker's own loop."""
-        self._incarnations += 1
         child = self._child(process)
-        store = TimedStore(self.store, self.world)
-        worker = Worker(
-            store,
-            self.registry,
-            child,
-            self._clock,
-            self._rng,
-            self._events,
-            f"worker-{process.number}-{self._incarnations}",
-            self.settings[process.number % len(self.settings)],
-        )
+        worker = self.worker(process, TimedStore(self.store, self.world), child, self._clock)
         self._born(worker, child)
         loop.run(worker, self._waiting(process, child, worker), worker.is_finished, self._events, self._rng)
+
+    def worker(self, process: Process, store: Store, child: Processes, clock: Clock) -> Worker:
+        """The worker that ships, with a name that no other had."""
+        self._incarnations += 1
+        name = f"worker-{process.number}-{self._incarnations}"
+        settings = self.settings[process.number % len(self.settings)]
+        return Worker(store, self.registry, child, clock, self._rng, self._events, name, settings)
 
     def _child(self, process: Process) -> SimulatedChild:
         return SimulatedChild(self.world, process)
@@ -261,18 +269,22 @@ class Minique(Design):
                 return
             if store.attend(bell, rung):
                 return
-            self._idle_since[process.number] = hub.now
+            self.rests(process.number)
             if hub.park(until) == TIME:
                 store.leave(bell, rung)
             else:
                 hub.sleep(wake_up)
-            self._count_idle_time(process.number)
+            self.rested(process.number, hub.now)
 
         return wait
 
-    def _count_idle_time(self, number: int) -> None:
-        """The looks that an idle worker takes each second, which were left out while it was parked."""
-        self._idle_seconds += self.world.hub.now - self._idle_since.pop(number)
+    def rests(self, number: int) -> None:
+        """A worker listens for its bell from now on."""
+        self._idle_since[number] = self.world.hub.now
+
+    def rested(self, number: int, until: float) -> None:
+        """Counts the looks that it would have taken each second, which are left out."""
+        self._idle_seconds += until - self._idle_since.pop(number)
 
     def _schedule(self) -> None:
         """The scheduler's own loop. Where no job raises it finds nothing, and is upkeep like the rest."""
@@ -296,7 +308,7 @@ class Minique(Design):
     def complaints(self) -> list[str]:
         """Jobs that the store believes to be somewhere else than done, after a run in which all were done."""
         for number in list(self._idle_since):
-            self._count_idle_time(number)
+            self.rested(number, self.world.hub.now)
         if not self.upkeep:
             self.world.empty_looks += round(self._idle_seconds / REST_SECONDS)
         seen = self.store.see(self._clock.stamp())

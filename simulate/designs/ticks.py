@@ -1,0 +1,166 @@
+"""A worker in virtual time without an actor: each of its ticks is an event.
+
+An actor costs two switches for every rest, and a worker that ships needs none: its `tick` waits for nothing but the
+answer to its one trip. So the hub calls `tick` at the moment at which the server acts on that trip. The worker's own
+clock says when the tick began, half a round trip before; and once the trip is drawn, half a round trip later.
+
+A process that is killed or stopped between these moments would already have drawn its conclusions. So a run with
+faults is played by actors, as `Minique.run` says; `tests/simulate/test_ticks.py` shows that the ledgers of the two
+are the same to the last bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from minique.clock import Clock
+from minique.perform import Returned
+from minique.processes import Ending, Task
+from minique.store import Arrow, Ear, Store
+from simulate.actors import Process
+from simulate.virtual_time import FOREVER
+
+if TYPE_CHECKING:
+    from simulate.designs.minique import Minique
+
+RETURNED = Returned("null")
+
+
+class OwnClock(Clock):
+    """What time it is for one worker."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def stamp(self) -> str:
+        return ""  # the server's own clock, as in production
+
+    def elapsed(self) -> float:
+        return self.now
+
+    def wall(self) -> float:
+        return self.now
+
+
+class TickedStore(Store):
+    """One worker's connection: each trip is drawn at once, and takes its time on the worker's own clock."""
+
+    def __init__(self, design: Minique, clock: OwnClock) -> None:
+        self._trip = design.store.trip
+        self._hub = design.world.hub
+        self._half = design.world.costs.round_trip / 2
+        self._clock = clock
+        self.trips = 0
+
+    def trip(self, arrows: Sequence[Arrow], now: str) -> list[Any]:
+        self.trips += 1
+        self._clock.now = self._hub.now + self._half
+        return self._trip(arrows, now)
+
+    def listen(self, bell: str, seconds: float) -> Ear:
+        raise AssertionError("in virtual time a bell is waited for without a thread")
+
+
+class TickedChild:
+    """A child process that is two events, its job's beginning and its end."""
+
+    in_line = False
+
+    def __init__(self, ticks: Ticks) -> None:
+        self._give = ticks.give
+        self.ending: Ending | None = None
+
+    def prepare(self) -> None:
+        """The next child is forked while this one works."""
+
+    def leased(self, until: float) -> None: ...
+
+    def give(self, task: Task) -> None:
+        self._give(task)
+
+    def poll(self) -> Ending | None:
+        ending, self.ending = self.ending, None
+        return ending
+
+    def watched(self) -> Sequence[int]:
+        return ()
+
+    def kill(self) -> None:
+        raise AssertionError("without faults nobody kills a child")
+
+    def show_stacks(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Ticks:
+    """The life of one worker, as events.
+
+    Tick; then a job begins and ends in its child and the next tick follows, or the worker listens for its bell, and the
+    next tick follows when it rings.
+    """
+
+    def __init__(self, design: Minique, process: Process) -> None:
+        world = design.world
+        self._world = world
+        self._at = world.hub.at
+        self._hub = world.hub
+        self._costs = world.costs
+        self._half = world.costs.round_trip / 2
+        self._design = design
+        self._process = process
+        self._clock = OwnClock()
+        self._store = TickedStore(design, self._clock)
+        self._child = TickedChild(self)
+        self._is_given = False
+        self._worker = design.worker(process, self._store, self._child, self._clock)
+        self._tick_at(world.hub.now)
+
+    def _tick_at(self, time: float) -> None:
+        """The worker begins a tick then, and the server acts on its trip half a round trip later."""
+        self._at(time + self._half, self._tick, time)
+
+    def _tick(self, began_at: float) -> None:
+        worker, store = self._worker, self._store
+        self._clock.now = began_at
+        before = store.trips
+        self._is_given = False
+        rest = worker.tick()
+        if store.trips != before + 1:
+            raise AssertionError(f"{worker.name} made {store.trips - before} trips in a tick: its times are wrong")
+        if worker.state.look_at < FOREVER:
+            # Where there are no faults there is no upkeep, see `Minique`: the next look is never.
+            worker.state = worker.state._replace(look_at=FOREVER)
+        if self._is_given:
+            return
+        if rest <= 0:
+            self._tick_at(self._clock.now)
+            return
+        self._world.empty_looks += 1
+        self._at(self._clock.now, self._listen, worker.bell())
+
+    def give(self, task: Task) -> None:
+        """The worker hands a job to its child."""
+        self._is_given = True
+        self._at(self._clock.now + self._costs.hand_over, self._begin, int(task.context.id))
+
+    def _begin(self, job: int) -> None:
+        self._at(self._hub.now + self._world.begin(self._process, job), self._end)
+
+    def _end(self, _: None) -> None:
+        self._world.end(self._process)
+        self._child.ending = RETURNED
+        self._tick_at(self._hub.now + self._costs.end_of_child)
+
+    def _listen(self, bell: str | None) -> None:
+        assert bell is not None, "a worker that is neither idle nor at work waits for nothing"
+        if self._design.store.attend(bell, self._rung):
+            self._tick_at(self._hub.now)
+        else:
+            self._design.rests(self._process.number)
+
+    def _rung(self) -> None:
+        wakes_at = self._hub.now + self._costs.wake_up
+        self._design.rested(self._process.number, wakes_at)
+        self._tick_at(wakes_at)
