@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # With it, CI says what is missing instead of skipping it.
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help setup compare test check prove mutants soak clean
+.PHONY: help setup compare test check prove mutants soak notebooks lab clean
 
 help:  ## this text
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,13 @@ mutants: setup  ## faults put into the code on purpose: each must be found (half
 
 soak: setup  ## longest: a million random commands, and more
 	$(BIN)/python -m pytest -m soak
+
+notebooks: setup  ## run all lessons anew and store what they say and draw; then the map (two minutes)
+	$(BIN)/python -m notebooks.build
+
+lab: setup  ## open the lessons in JupyterLab
+	@test -x $(BIN)/jupyter-lab || $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[lab]'
+	PYTHONPATH=$(CURDIR) $(BIN)/jupyter lab notebooks/README.md
 
 clean:  ## remove what these commands made
 	rm -rf $(VENV) results .pytest_cache .hypothesis .mypy_cache .ruff_cache *.egg-info build

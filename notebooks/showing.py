@@ -1,0 +1,119 @@
+"""How lessons show things: tables, figures, source text, and the verdict on an exercise.
+
+All of it reads the same in a terminal, in JupyterLab and on a web page, in light and in dark: as plain text and, where
+there is one, as the simplest HTML. Nothing shown names the machine, its time or its folders, so that a lesson that is
+run again says the same again.
+"""
+
+from __future__ import annotations
+
+import inspect
+import io
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from html import escape
+from math import isclose
+from typing import Any
+
+from matplotlib.figure import Figure
+
+DOTS_PER_INCH = 110
+
+
+class Table:
+    """Rows under headings. Numbers should come as text, rounded by whoever knows what they mean."""
+
+    def __init__(self, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        self.headings = list(headings)
+        self.rows = [[str(cell) for cell in row] for row in rows]
+        if wrong := [row for row in self.rows if len(row) != len(self.headings)]:
+            raise ValueError(f"a row of {len(wrong[0])} cells under {len(self.headings)} headings: {wrong[0]}")
+
+    def __repr__(self) -> str:
+        lines = [[cell.split("\n") for cell in row] for row in [self.headings, *self.rows]]
+        widths = [max(len(line) for row in lines for line in row[column]) for column in range(len(self.headings))]
+        text = []
+        for row in lines:
+            for n in range(max(len(cell) for cell in row)):
+                parts = [cell[n] if n < len(cell) else "" for cell in row]
+                text.append("  ".join(part.ljust(width) for part, width in zip(parts, widths, strict=True)).rstrip())
+        text.insert(1, "  ".join("─" * width for width in widths))
+        return "\n".join(text)
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{_html(one)}</th>" for one in self.headings)
+        body = "".join("<tr>" + "".join(f"<td>{_html(cell)}</td>" for cell in row) + "</tr>\n" for row in self.rows)
+        return f"<table>\n<tr>{head}</tr>\n{body}</table>"
+
+
+def _html(cell: str) -> str:
+    return escape(cell, quote=False).replace("\n", "<br>")
+
+
+class Picture:
+    """A figure as it was drawn, with words for those who cannot see it."""
+
+    def __init__(self, figure: Figure, words: str) -> None:
+        self.words = words
+        drawn = io.BytesIO()
+        # White all over, so that a page in dark shows it as it is; and no word of the program that made it.
+        figure.savefig(drawn, format="png", dpi=DOTS_PER_INCH, facecolor="white", metadata={"Software": None})
+        self._png = drawn.getvalue()
+
+    def __repr__(self) -> str:
+        return f"[figure: {self.words}]"
+
+    def _repr_png_(self) -> bytes:
+        return self._png
+
+
+class Source:
+    """The text of functions that ship, so that a lesson teaches what runs."""
+
+    def __init__(self, *things: Callable[..., Any] | type) -> None:
+        self.text = "\n\n".join(textwrap.dedent(inspect.getsource(one)).rstrip() for one in things)
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def _repr_markdown_(self) -> str:
+        return f"```python\n{self.text}\n```"
+
+
+def source_of(*things: Callable[..., Any] | type) -> Source:
+    """Shows the code of these functions or classes, as it stands in its file."""
+    return Source(*things)
+
+
+def seconds(value: float) -> str:
+    """A time as a person says it: 0.35 s, 12 s, 104 s."""
+    return f"{value:.2f} s" if abs(value) < 1 else f"{value:.1f} s" if abs(value) < 10 else f"{value:,.0f} s"
+
+
+RIGHT, NOT_YET = "Right.", "Not yet."
+
+
+def judge(yours: object, truth: object, within: float = 0.0) -> None:
+    """Says whether an exercise is solved: the same as the truth, numbers within so large a share of it."""
+    if yours is None or yours is ...:
+        print(f"{NOT_YET} There is no answer to look at.")
+    elif _same(yours, truth, within):
+        print(f"{RIGHT} You say {_said(yours)}, and what happened is {_said(truth)}.")
+    else:
+        print(f"{NOT_YET} You say {_said(yours)}, but what happened is {_said(truth)}.")
+
+
+def _same(one: Any, other: Any, within: float) -> bool:
+    if isinstance(one, (int, float)) and isinstance(other, (int, float)):
+        return isclose(one, other, rel_tol=within, abs_tol=1e-9)
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+        return len(one) == len(other) and all(_same(a, b, within) for a, b in zip(one, other, strict=True))
+    return bool(one == other)
+
+
+def _said(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_said, value))
+    return str(value)
