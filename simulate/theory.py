@@ -173,6 +173,29 @@ def mmc_priority_waits(rates: Sequence[float], service: float, servers: int) -> 
     return cobham(erlang_c(servers, whole) * service / servers, [rate * service / servers for rate in rates])
 
 
+def priority_waits(classes: Sequence[tuple[float, float, float]], servers: int) -> list[float]:
+    """The mean waiting time of each class, (rate, mean service, squared variation), at any load; infinite: it starves.
+
+    Classes that the servers can carry are served whatever comes behind them: a starving one costs them the rest of its
+    job in service and nothing more. Exact for one server, and for several where all times are exponential and of one
+    mean; otherwise an approximation, as `allen_cunneen`. Source: Cobham (1954).
+    """
+    left = float(servers)  # what the servers have left for this class, in erlangs
+    gets = []
+    for rate, service, _ in classes:
+        gets.append(min(rate * service, left))
+        left -= gets[-1]
+    carried = next((n for n, (rate, service, _) in enumerate(classes) if gets[n] < rate * service), len(classes))
+    busy = sum(gets)
+    if not busy:
+        return [0.0] * len(classes)
+    # The rest of the job in service, seen by whoever finds all servers busy, until the first of them is free.
+    remains = sum(got * service * (1 + variation) / 2 for got, (_, service, variation) in zip(gets, classes, strict=True))
+    rest = erlang_c(servers, busy) * remains / busy / servers
+    waits = cobham(rest, [got / servers for got in gets[:carried]])
+    return waits + [UNSTABLE] * (len(classes) - carried)
+
+
 def cobham(rest: float, utilisations: Sequence[float]) -> list[float]:
     """What each class waits: `rest` until a server is free, stretched by the work that goes first or comes first."""
     waits, before = [], 0.0

@@ -9,9 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Times = NDArray[np.float64]
+from simulate.arrivals import Bursts as Bursts
+from simulate.arrivals import Times as Times
+from simulate.arrivals import bursty_arrivals as bursty_arrivals
+from simulate.arrivals import cyclic_arrivals, even_arrivals, on_off_arrivals
+from simulate.arrivals import index_of_dispersion as index_of_dispersion
+from simulate.arrivals import poisson_arrivals as poisson_arrivals
+from simulate.service_times import ServiceTimes
 
 
 def stream(seed: int, name: str) -> np.random.Generator:
@@ -79,92 +84,14 @@ class Load:
         }
 
 
-def index_of_dispersion(arrived: Times, window: float) -> float | None:
-    """Variance over mean of the number of arrivals per window of so many seconds: 1 for Poisson, more for bursts.
-
-    None when there are fewer than ten whole windows. Source: Cox and Lewis, The Statistical Analysis of Series of
-    Events (1966).
-    """
-    windows = int((arrived[-1] - arrived[0]) / window)
-    if windows < 10:
-        return None
-    edges = arrived[0] + window * np.arange(windows + 1)
-    counts = np.diff(np.searchsorted(arrived, edges))
-    return float(counts.var() / counts.mean())
-
-
-def poisson_arrivals(rate: float, jobs: int, generator: np.random.Generator) -> Times:
-    """Arrivals without memory: exponential gaps of mean 1 / rate seconds."""
-    return np.cumsum(generator.exponential(1 / rate, jobs))
-
-
-@dataclass(frozen=True)
-class Bursts:
-    """How bursty arrivals are: the index of dispersion of their counts in windows of one second and of one minute."""
-
-    at_one_second: float
-    at_one_minute: float
-
-    def fit(self, rate: float) -> tuple[float, float]:
-        """The arrival rate's own squared variation, and the mean seconds for which it holds, that give these indices.
-
-        For a Poisson process whose rate is redrawn (variance v, mean m) after exponential times of mean h, the index
-        at a window w is 1 + 2 v / m · f(w), f(w) = h - h² / w · (1 - exp(-w / h)); the ratio of two such indices
-        gives h, one of them then v. Raises ValueError when no such process exists.
-        """
-
-        def f(window: float, hold: float) -> float:
-            return hold + hold**2 / window * float(np.expm1(-window / hold))
-
-        if not 1 < self.at_one_second < self.at_one_minute:
-            raise ValueError(f"bursts must be above 1 and grow with the window, not {self}")
-        ratio = (self.at_one_minute - 1) / (self.at_one_second - 1)
-        low, high = 1e-3, 1e6
-        if not f(60, low) / f(1, low) < ratio < f(60, high) / f(1, high):
-            raise ValueError(f"{self}: no process of this kind grows by a factor of {ratio:.1f} from 1 s to 1 min")
-        for _ in range(200):  # the ratio grows with the holding time: halve the interval until it is none
-            middle = (low * high) ** 0.5
-            low, high = (middle, high) if f(60, middle) / f(1, middle) < ratio else (low, middle)
-        variance = (self.at_one_second - 1) * rate / (2 * f(1, low))
-        return variance / rate**2, low
-
-
-def bursty_arrivals(rate: float, jobs: int, bursts: Bursts, generator: np.random.Generator) -> Times:
-    """Arrivals in bursts: Poisson at a rate that is itself redrawn, gamma distributed, after exponential times.
-
-    Holds `bursts` in the long run. A short stretch strays from the mean rate, by much: that is what bursts are.
-    """
-    squared_variation, hold = bursts.fit(rate)
-    pieces: list[Times] = []
-    begin, drawn = 0.0, 0
-    while drawn < jobs:
-        # A block of pieces at a time; how many is of no consequence for the result but for its speed.
-        lengths = generator.exponential(hold, 1024)
-        rates = generator.gamma(1 / squared_variation, rate * squared_variation, 1024)
-        counts = generator.poisson(rates * lengths)
-        starts = begin + np.concatenate(([0.0], np.cumsum(lengths[:-1])))
-        where = np.repeat(starts, counts) + np.repeat(lengths, counts) * generator.random(int(counts.sum()))
-        pieces.append(np.sort(where))
-        begin = float(starts[-1] + lengths[-1])
-        drawn += int(counts.sum())
-    return np.concatenate(pieces)[:jobs]
-
-
 def service_times(
     kind: str, mean: float, jobs: int, generator: np.random.Generator, *, variation: float = 4.0
 ) -> Times:
-    """Seconds of work per job: "fixed", "exponential", or "lognormal" with that squared variation (variance / mean²).
+    """Seconds of work per job, of a kind that `ServiceTimes` knows, with that squared variation where it can be chosen.
 
     Raises ValueError for any other kind.
     """
-    if kind == "fixed":
-        return np.full(jobs, mean)
-    if kind == "exponential":
-        return generator.exponential(mean, jobs)
-    if kind == "lognormal":
-        sigma_squared = np.log1p(variation)
-        return generator.lognormal(np.log(mean) - sigma_squared / 2, np.sqrt(sigma_squared), jobs)
-    raise ValueError(f"unknown kind of service time {kind!r}; known: fixed, exponential, lognormal")
+    return ServiceTimes(kind, mean, variation).draw(jobs, generator)
 
 
 @dataclass(frozen=True)
@@ -236,46 +163,63 @@ def twin_arrivals(jobs: int, seed: int) -> Times:
     return bursty_arrivals(AZURE_RATE, jobs, AZURE_BURSTS, stream(seed, "arrivals"))
 
 
+# What may be generated, in words; figures of the published trace where bursts are meant.
+HALF_AS_BURSTY = Bursts(AZURE_BURSTS.at_one_second / 2, AZURE_BURSTS.at_one_minute / 4)
+ON_SECONDS, OFF_SECONDS = 60.0, 240.0
+DAY_DEPTH = 0.8
+LOADS = {
+    "poisson": "Poisson arrivals (no bursts)",
+    "even": "one job after the other in even gaps",
+    "bursty": f"arrivals in bursts (index of dispersion {HALF_AS_BURSTY.at_one_second:g} at 1 s, "
+    f"{HALF_AS_BURSTY.at_one_minute:g} at 1 min)",
+    "twin": f"as bursty as the Azure code trace of 2023 (index of dispersion {AZURE_BURSTS.at_one_second:g} at 1 s, "
+    f"{AZURE_BURSTS.at_one_minute:g} at 1 min; its {AZURE_RATE:g} jobs/s played",
+    "on-off": f"Poisson arrivals for {ON_SECONDS:g} s, none for {OFF_SECONDS:g} s, on average",
+    "daily": f"Poisson arrivals that follow the time of day, from {1 - DAY_DEPTH:.1g} to {1 + DAY_DEPTH:g} times their "
+    "mean",
+}
+
+
 def generate(
-    kind: str, jobs: int, seed: int, *, rate: float | None = None, erlangs: float = 1.0, model: TokenModel | None = None
+    kind: str,
+    jobs: int,
+    seed: int,
+    *,
+    rate: float | None = None,
+    erlangs: float = 1.0,
+    model: TokenModel | None = None,
+    service: ServiceTimes | None = None,
 ) -> Load:
-    """A generated load: kind "poisson", "bursty" or "twin", all with the job sizes of the published trace.
+    """A generated load: a kind of arrivals out of `LOADS`, with the job sizes of the published trace or with `service`.
 
     It arrives at `rate` jobs a second; without one, so that it offers that many erlangs. "twin" has the burstiness of
     the trace and the pattern is sped up or slowed down as a whole to meet the rate exactly; "bursty" is half as bursty
-    at one second and a quarter at one minute; "poisson" has none. Raises ValueError for an unknown kind.
+    at one second and a quarter at one minute; "daily" meets it over whole days. Raises ValueError for an unknown kind.
     """
+    if kind not in LOADS:
+        raise ValueError(f"unknown load {kind!r}; known: {', '.join(LOADS)}")
     model = model or TokenModel()
-    service = model.seconds(*azure_sizes(jobs, seed))
-    rate = rate if rate is not None else erlangs / float(service.mean())
+    works = service.draw(jobs, stream(seed, "service")) if service else model.seconds(*azure_sizes(jobs, seed))
+    rate = rate if rate is not None else erlangs / (service.mean if service else float(works.mean()))
     generator = stream(seed, "arrivals")
+    words = f"generated, {LOADS[kind]}"
     if kind == "poisson":
         arrived = poisson_arrivals(rate, jobs, generator)
-        words = "generated, Poisson arrivals (no bursts)"
+    elif kind == "even":
+        arrived = even_arrivals(rate, jobs)
     elif kind == "bursty":
-        bursts = Bursts(AZURE_BURSTS.at_one_second / 2, AZURE_BURSTS.at_one_minute / 4)
-        arrived = bursty_arrivals(rate, jobs, bursts, generator)
-        words = (
-            f"generated, arrivals in bursts (index of dispersion {bursts.at_one_second:g} at 1 s, "
-            f"{bursts.at_one_minute:g} at 1 min)"
-        )
+        arrived = bursty_arrivals(rate, jobs, HALF_AS_BURSTY, generator)
     elif kind == "twin":
         arrived = twin_arrivals(jobs, seed)
-        words = (
-            f"generated, as bursty as the Azure code trace of 2023 (index of dispersion "
-            f"{AZURE_BURSTS.at_one_second:g} at 1 s, {AZURE_BURSTS.at_one_minute:g} at 1 min; its "
-            f"{AZURE_RATE:g} jobs/s played {rate / AZURE_RATE:.2f} times as fast)"
-        )
+        words += f" {rate / AZURE_RATE:.2f} times as fast)"
+    elif kind == "on-off":
+        arrived = on_off_arrivals(rate, jobs, ON_SECONDS, OFF_SECONDS, generator)
     else:
-        raise ValueError(f"unknown load {kind!r}; known: poisson, bursty, twin")
-    # So few jobs in such bursts miss the rate by a tenth or more, and with it the utilisation that was asked for.
-    arrived = arrived * (jobs / rate / arrived[-1])
-    return Load(
-        kind,
-        f"{words}, job sizes as in that trace"
-        if kind == "twin"
-        else f"{words}, job sizes as in the Azure code trace of 2023",
-        arrived,
-        service,
-        assumed=(model.words(),),
-    )
+        arrived = cyclic_arrivals(rate, jobs, DAY_DEPTH, generator)
+    if kind != "daily":
+        # So few jobs in such bursts miss the rate by a tenth or more, and with it the utilisation that was asked for.
+        arrived = arrived * (jobs / rate / arrived[-1])
+    if service:
+        return Load(kind, f"{words}; service times: {service.words()}", arrived, works)
+    sizes = "as in that trace" if kind == "twin" else "as in the Azure code trace of 2023"
+    return Load(kind, f"{words}, job sizes {sizes}", arrived, works, assumed=(model.words(),))

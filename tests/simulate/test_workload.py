@@ -77,9 +77,9 @@ def test_service_times_have_their_mean_and_variation(kind: str, squared_variatio
 
 
 def test_unknown_kinds_are_answered_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="poisson, bursty, twin"):
+    with pytest.raises(ValueError, match="poisson, even, bursty, twin, on-off, daily"):
         generate("flood", 10, 1)
-    with pytest.raises(ValueError, match="fixed, exponential, lognormal"):
+    with pytest.raises(ValueError, match="fixed, exponential, lognormal, pareto, hyperexponential"):
         service_times("cauchy", 1.0, 10, stream(1, "service"))
 
 
