@@ -180,17 +180,17 @@ def priority_waits(classes: Sequence[tuple[float, float, float]], servers: int) 
     job in service and nothing more. Exact for one server, and for several where all times are exponential and of one
     mean; otherwise an approximation, as `allen_cunneen`. Source: Cobham (1954).
     """
-    left = float(servers)  # what the servers have left for this class, in erlangs
-    gets = []
-    for rate, service, _ in classes:
-        gets.append(min(rate * service, left))
-        left -= gets[-1]
-    carried = next((n for n, (rate, service, _) in enumerate(classes) if gets[n] < rate * service), len(classes))
+    offered = [rate * service for rate, service, _ in classes]
+    carried = sum(sum(offered[: n + 1]) < servers for n in range(len(classes)))
+    # What of each class the servers do: all of those, what is left of the first that starves, nothing of the others.
+    gets = [*offered[:carried], *[servers - sum(offered[:carried])] * (carried < len(classes))]
     busy = sum(gets)
     if not busy:
         return [0.0] * len(classes)
     # The rest of the job in service, seen by whoever finds all servers busy, until the first of them is free.
-    remains = sum(got * service * (1 + variation) / 2 for got, (_, service, variation) in zip(gets, classes, strict=True))
+    remains = sum(
+        got * service * (1 + variation) / 2 for got, (_, service, variation) in zip(gets, classes, strict=False)
+    )
     rest = erlang_c(servers, busy) * remains / busy / servers
     waits = cobham(rest, [got / servers for got in gets[:carried]])
     return waits + [UNSTABLE] * (len(classes) - carried)

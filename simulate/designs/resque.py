@@ -66,8 +66,9 @@ def run(
 
 
 def reserve(server: Blocking, queues: Sequence[str]) -> Found | None:
-    """The next job of the first queue that has one."""
-    for queue in queues:
+    """The next job of the first queue that has one; `*` is all of them, by the alphabet."""
+    names = sorted(server.smembers("resque:queues")) if "*" in queues else queues
+    for queue in names:
         found = server.lpop(f"resque:queue:{queue}")
         if found is not None:
             return queue, found
@@ -147,16 +148,27 @@ class Resque(ListDesign):
     rung = 4
     shows = "a plain pop, polled: nothing runs twice, and the job in a dead worker's hand is filed as failed or lost"
 
-    def __init__(self, world: World, server: Server | None = None, every: float = EVERY_SECONDS) -> None:
+    def __init__(
+        self,
+        world: World,
+        server: Server | None = None,
+        every: float = EVERY_SECONDS,
+        *,
+        queues: str | Sequence[str] | None = None,
+    ) -> None:
         super().__init__(world, server)
+        texts = [queues or QUEUE] if queues is None or isinstance(queues, str) else queues
+        self.queues = [text.split(",") for text in texts]  # of each worker in turn
+        self.has_queues = queues is not None
         self.every = every
         self.start_within = every
         self.patience = every
 
     def enqueue(self, job: int) -> None:
         """A producer's call."""
-        push(self.server, QUEUE, "Job", job)
-        self.shared.serve(f"resque:queue:{QUEUE}")
+        queue = self.world.queue_of(job) or QUEUE if self.has_queues else QUEUE
+        push(self.server, queue, "Job", job)
+        self.shared.serve(f"resque:queue:{queue}")
 
     def perform(self, process: Process, job: int) -> None:
         """Does a job in a child; raises what the job raised."""
@@ -171,7 +183,7 @@ class Resque(ListDesign):
             Connection(self.shared, process),
             lambda found: self.perform(process, found["args"][0]),
             name=self.new_name(process),
-            queues=[QUEUE],
+            queues=self.queues[process.number % len(self.queues)],
             is_alive=self.is_alive,
             clock=hub.clock,
             sleep=hub.sleep,
