@@ -27,9 +27,11 @@ from simulate.service_times import ServiceTimes
 from simulate.steady import MEMORIES, growth
 from simulate.workload import Load, poisson_arrivals, stream
 
-LEAST_JOBS = 2_000
+LEAST_JOBS = 4_000
 LEAST_OF_A_QUEUE = 100  # jobs, in what is left of each run; the mean of fewer is the luck of some
 WARM_UP_SHARE = 0.2
+
+LINE_POINTS = 200  # of theory, along the loads
 
 DESIGNS: dict[str, type[Minique] | type[Resque]] = {"minique": Minique, "inline": InLine, "resque": Resque}
 
@@ -81,6 +83,7 @@ class Priorities:
     seed: int
     replications: int
     points: tuple[PriorityPoint, ...]
+    lines: dict[str, tuple[tuple[float, float], ...]]  # theory between the points: utilisation and seconds, per queue
 
     def of(self, queue: str) -> list[tuple[float, QueuePoint]]:
         """One queue along the loads: pairs of the utilisation and the point."""
@@ -174,8 +177,14 @@ def priorities(
         points.append(_point(queues, texts, utilisation, workers, runs, design, costs))
     is_exact = workers == 1 or all(queue.service == queues[0].service for queue in queues)
     is_exact = is_exact and (workers == 1 or queues[0].service.kind == "exponential")
+    grid = np.linspace(min(utilisations), max(utilisations), LINE_POINTS).tolist()
+    drawn = [(at, _theory(queues, texts, at, workers, design, costs)) for at in grid]
+    lines = {
+        queue.name: tuple((at, waits[queue.name]) for at, waits in drawn if isfinite(waits.get(queue.name, np.inf)))
+        for queue in queues
+    }
     shown = " / ".join(texts)
-    return Priorities(design, shown, workers, tuple(queues), is_exact, seed, replications, tuple(points))
+    return Priorities(design, shown, workers, tuple(queues), is_exact, seed, replications, tuple(points), lines)
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,6 +232,34 @@ def run_length(queues: Sequence[QueueLoad], utilisation: float, most: int) -> in
     return min(most, max(LEAST_JOBS, ceil(1.5 * MEMORIES * memory_jobs(queues, utilisation))))
 
 
+def _classes(
+    queues: Sequence[QueueLoad], rate: float, design: str, costs: Costs
+) -> dict[str, tuple[float, float, float]]:
+    """What theory is told of each queue: its rate, and mean and squared variation of the time that a job takes."""
+    whole = sum(queue.share for queue in queues)
+    # What a worker does between two jobs is in its way as the work is.
+    steps = costs.end_of_child + costs.round_trip + costs.hand_over if design == "minique" else 0.0
+    found = {}
+    for queue in queues:
+        mean = queue.service.mean
+        variation = queue.service.squared_variation * (mean / (mean + steps)) ** 2
+        found[queue.name] = (rate * queue.share / whole, mean + steps, variation)
+    return found
+
+
+def _theory(
+    queues: Sequence[QueueLoad], texts: Sequence[str], utilisation: float, workers: int, design: str, costs: Costs
+) -> dict[str, float]:
+    """The mean waiting time of each queue, infinite where it starves; nothing where nothing closed is known."""
+    order = _order(queues, texts, design)
+    if order is None or design == "resque":  # which polls
+        return {}
+    classes = _classes(queues, utilisation * workers / _mean_service(queues), design, costs)
+    waits = theory.priority_waits([classes[name] for name in order], workers)
+    least = 2 * costs.round_trip + costs.wake_up + costs.hand_over if design == "minique" else 0.0
+    return {name: least + wait for name, wait in zip(order, waits, strict=True)}
+
+
 def _point(
     queues: Sequence[QueueLoad],
     texts: Sequence[str],
@@ -232,25 +269,11 @@ def _point(
     design: str,
     costs: Costs,
 ) -> PriorityPoint:
-    mean, whole = _mean_service(queues), sum(queue.share for queue in queues)
-    rate = utilisation * workers / mean
+    classes = _classes(queues, utilisation * workers / _mean_service(queues), design, costs)
     order = _order(queues, texts, design)
-    steps = costs.end_of_child + costs.round_trip + costs.hand_over if design == "minique" else 0.0
-    classes = {
-        queue.name: (
-            rate * queue.share / whole,
-            queue.service.mean + steps,
-            queue.service.squared_variation * (queue.service.mean / (queue.service.mean + steps)) ** 2,
-        )
-        for queue in queues
-    }
-    has_theory = order is not None and design != "resque"
-    known: dict[str, float] = {}
-    before: dict[str, float] = {}
+    known = _theory(queues, texts, utilisation, workers, design, costs)
+    before = {}
     if order is not None:
-        waits = theory.priority_waits([classes[name] for name in order], workers)
-        least = 2 * costs.round_trip + costs.wake_up + costs.hand_over if design == "minique" else 0.0
-        known = {name: least + wait for name, wait in zip(order, waits, strict=True)}
         loads = [classes[name][0] * classes[name][1] for name in order]
         before = {name: sum(loads[: n + 1]) / workers for n, name in enumerate(order)}
     found = []
@@ -268,7 +291,7 @@ def _point(
                 queue.name,
                 arriving * queue.service.mean / workers,
                 _waiting(queue.name, queues, upto, grows, starves, runs),
-                known.get(queue.name) if has_theory else None,
+                known.get(queue.name),
                 mean_interval([run.backlogs.get(queue.name, 0) / run.load.span for run in runs]),
                 grows,
             )

@@ -6,6 +6,7 @@
 from simulate.plots.compare import SHORTEST_SECONDS as SHORTEST_SECONDS
 from simulate.plots.compare import compare_figure as compare_figure
 from simulate.plots.plan import plan_figure as plan_figure
+from simulate.plots.priorities import priorities_figure as priorities_figure
 from simulate.plots.style import COLOURS as COLOURS
 from simulate.plots.style import DASHES as DASHES
 from simulate.plots.style import DOTS_PER_INCH as DOTS_PER_INCH
