@@ -156,8 +156,12 @@ for busy, place in ((0.5, 2), (0.9, 1), (1.1, 0)):
         axes.plot(minutes, waiting, color=drawing.COLOURS[place], linewidth=1.2, alpha=0.75, label=label)
     if busy < 1:
         drawing.theory(axes, [0, HOURS * 60], [busy * mean_wait_of_the_loop(busy, 1, 1, 10)] * 2, None)
-    else:
-        drawing.theory(axes, [0, HOURS * 60], [0, (busy - 1) * HOURS * 3600], "theory: where it settles, or grows")
+
+looks, found = [0.0], [0.0]
+while looks[-1] < HOURS * 3600:  # while it works off what it found, and sleeps, eleven tenths of that come in
+    looks.append(looks[-1] + found[-1] + 10)
+    found.append(1.1 * (found[-1] + 10))
+drawing.theory(axes, np.array(looks) / 60, found, "theory: where it settles, or how it grows")
 axes.set(xlabel="time since the shop opened (minutes)", ylabel="charges that wait (backlog)", xlim=(0, HOURS * 60))
 axes.set_ylim(0, 1150)
 axes.legend(frameon=False, fontsize=9, loc="upper left")
@@ -224,8 +228,8 @@ Table(["evening", "others' work", "until the look", "the gate", "together"], row
 # The sleep is paid for twice: once as the saw, and once more, with growing weight, through the gate. In the last row it is
 # nearly all of the wait, while the loop is asleep for one tenth of the time.
 #
-# At eleven tenths no formula helps. More comes in than goes out, and the difference piles up: that is the straight line in
-# the figure. The only cures are less work, faster work, or more hands. *More hands* is not as easy as it sounds: start this
+# At eleven tenths there is no mean to speak of. More comes in than goes out, and the difference piles up, with every sleep
+# on top: that is the thin line that climbs in the figure. The only cures are less work, faster work, or more hands. *More hands* is not as easy as it sounds: start this
 # program twice, and both find the same rows, and both charge. That is another lesson.
 #
 # ## Change one thing

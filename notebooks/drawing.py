@@ -1,7 +1,7 @@
 """How lessons draw: one look, and the same colour and shape for the same thing in every lesson.
 
 A thin line is theory, dots with intervals are simulation, crosses are the real system. Colours and the bare look are
-those of `simulate.plots`.
+those of `simulate.plots.style`, and so is how a design is drawn (`look`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from simulate.intervals import Interval
-from simulate.plots import COLOURS, IDEAL_COLOUR, tidy
+from simulate.plots.style import COLOURS as COLOURS
+from simulate.plots.style import IDEAL_COLOUR
+from simulate.plots.style import look as look
+from simulate.plots.style import tidy as tidy
 
 WIDTH_INCHES = 8.4
 
@@ -28,6 +31,7 @@ STATE_COLOURS = {
     "lost": COLOURS[0],
     "twice": COLOURS[3],
 }
+PALE_STATES = ("delayed", "queued", "twice")  # on which black is read better than white
 THEORY_COLOUR = "#444444"
 QUIET_COLOUR = IDEAL_COLOUR  # what is there only for orientation
 
@@ -64,3 +68,21 @@ def simulated(
 def real(axes: Axes, x: Sequence[float], y: Sequence[float], label: str | None = "real", colour: str = "black") -> None:
     """Crosses."""
     axes.plot(x, y, "x", markersize=7, markeredgewidth=1.6, color=colour, label=label, zorder=4)
+
+
+def listing(axes: Axes, title: str, lines: Sequence[str], verdicts: Sequence[tuple[str, str]]) -> None:
+    """A program line by line, and beside each line a verdict: its words, and the state that gives the colour."""
+    axes.set(xlim=(0, 1.02), ylim=(len(lines) - 0.4, -0.6))
+    axes.set_title(title, loc="left", fontsize=11, weight="bold")
+    axes.axis("off")
+    for n, (line, (words, state)) in enumerate(zip(lines, verdicts, strict=True)):
+        quiet = {"color": QUIET_COLOUR, "style": "italic"} if line.startswith("(") else {"family": "monospace"}
+        axes.text(0.0, n, line, va="center", fontsize=8, **quiet)  # type: ignore[arg-type]  # all of it is known to it
+        box = {"facecolor": STATE_COLOURS[state], "edgecolor": "none", "boxstyle": "round,pad=0.35"}
+        ink = "black" if state in PALE_STATES else "white"
+        axes.text(1.0, n, words, va="center", ha="right", fontsize=8, color=ink, weight="bold", bbox=box)
+
+
+def cross_at_line(axes: Axes, line: int, label: str | None) -> None:
+    """A cross beside a verdict of `listing`: what the real system did there."""
+    axes.plot([0.72], [line], "x", markersize=7, markeredgewidth=1.6, color="black", label=label, clip_on=False)

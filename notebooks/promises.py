@@ -32,6 +32,16 @@ LESSONS = (
         "Whatever is in the table is looked at again and again, until it is done.",
         "Half a sleep of waiting when idle, far more when busy; one thing at a time.",
     ),
+    Lesson(
+        2,
+        "What the loop loses",
+        "The program died in the middle of a charge, and somebody has started it again. Was the customer charged, or "
+        "not, or twice?",
+        "point at any line of a program, let it die there, and say: lost, done, or done twice",
+        "two short programs line by line, and beside each line what becomes of a charge when the program dies there",
+        "Nothing that stands in the table is forgotten, wherever the program dies (do, then mark).",
+        "What was done and not yet marked is done again: the work must bear that.",
+    ),
 )
 
 

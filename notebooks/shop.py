@@ -17,10 +17,13 @@ class Bank:
 
     def __init__(self) -> None:
         self.taken: list[tuple[int, int]] = []
+        self._keys: set[object] = set()
 
-    def charge(self, order: int, cents: int) -> None:
-        """Takes the money for an order, now."""
-        self.taken.append((order, cents))
+    def charge(self, order: int, cents: int, key: object = None) -> None:
+        """Takes the money for an order, now; but only once for each key, as real banks offer to those who ask."""
+        if key is None or key not in self._keys:
+            self.taken.append((order, cents))
+            self._keys.add(key)
 
     def times(self, order: int) -> int:
         """How often the customer of this order has paid."""
