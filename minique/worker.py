@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from inspect import Signature
 from random import Random
@@ -258,56 +258,58 @@ class Worker:
         wants = state.running is None and (gives_back or not state.held)
         wants = wants and state.stop_at is None and not self.is_paused
         if wants:
-            claim = f"{self.name}:{state.number}"
-            arrows.append(store.Claim(claim, settings.subscription.text, state.limit, settings.lease))
+            wanted = f"{self.name}:{state.number}"
+            arrows.append(store.Claim(wanted, settings.subscription.text, state.limit, settings.lease))
         if not arrows:
             return
 
-        answers = self.store.trip(arrows, self.clock.stamp())
+        answers = iter(self.store.trip(arrows, self.clock.stamp()))
         # From here on nothing can fail: had the trip failed, the state is as it was, and the next tick says it again.
-        self._tell(state.ended, answers)
-        answers = answers[len(state.ended) :]
+        if state.ended:
+            self._tell(state.ended, answers)
+        stands = True
         with self.lock:
-            changes: dict[str, Any] = {"ended": (), "unanswered": False}
+            # Made anew as a whole, which takes half as long as replacing field by field.
+            (number, claim, held, running, started_at, killed, _, lease_until, renew_at, look_at, limit, _, stop_at) = (
+                self.state
+            )
             if gives_back:
-                answers = answers[1:]
-                changes["held"] = ()
+                next(answers)
+                held = ()
             if renews:
-                stands, answers = answers[0], answers[1:]
-                changes["renew_at"] = now + settings.lease / RENEWALS_PER_LEASE
+                stands = next(answers)
+                renew_at = now + settings.lease / RENEWALS_PER_LEASE
                 if stands:
-                    changes["lease_until"] = now + settings.lease
-                    self.processes.leased(changes["lease_until"])
+                    lease_until = now + settings.lease
+                    self.processes.leased(lease_until)
             if looks:
-                changes["look_at"] = now + self._reaper.told(answers[1:3])
-                answers = answers[3:]
-            if state.running is None and not changes.get("held", state.held):
-                changes["claim"] = ""
+                next(answers)
+                look_at = now + self._reaper.told((next(answers), next(answers)))
+            if running is None and not held:
+                claim = ""
             if wants:
-                self._take(claim, answers[0], now, changes)
-            self.state = self.state._replace(**changes)
-        if state.running is not None and renews and not stands:
-            # Its job may be another's by now, and what this child still does is of no use.
-            self._lost(state.running.id)
-            self._kill(_LEASE_LOST)
-
-    def _take(self, claim: str, claimed: store.Claimed, now: float, changes: dict[str, Any]) -> None:
-        if not claimed.jobs:
-            changes["limit"] = 1
-            if self.settings.burst:
-                changes["stop_at"] = now
-            return
-        changes.update(
-            number=self.state.number + 1,
-            claim=claim,
-            held=claimed.jobs,
-            # Counted from before the question was sent, so that this side never believes in more than the server does.
-            lease_until=now + claimed.lease_seconds,
-            renew_at=now + self.settings.lease / RENEWALS_PER_LEASE,
-        )
-        if self._events.each_job:
+                claimed: store.Claimed = next(answers)
+                if claimed.jobs:
+                    number, claim, held = number + 1, wanted, claimed.jobs
+                    # Counted from before the question was sent, so that this side never believes in more than the
+                    # server does.
+                    lease_until = now + claimed.lease_seconds
+                    renew_at = now + settings.lease / RENEWALS_PER_LEASE
+                else:
+                    limit = 1
+                    if settings.burst:
+                        stop_at = now
+            self.state = State(
+                number, claim, held, running, started_at, killed, (),
+                lease_until, renew_at, look_at, limit, False, stop_at,
+            )  # fmt: skip
+        if wants and self._events.each_job:
             for job in claimed.jobs:
                 self._events.emit("claimed", job=job.id, queue=job.queue, attempt=job.attempt, worker=self.name)
+        if running is not None and not stands:
+            # Its job may be another's by now, and what this child still does is of no use.
+            self._lost(running.id)
+            self._kill(_LEASE_LOST)
 
     def _start(self) -> None:
         """Start what is held: one job in a child, or in-line all of them, one after another."""
@@ -432,7 +434,7 @@ class Worker:
         running = self.state.running
         return json.dumps({**self.settings.about, "job": running.id if running else None})
 
-    def _tell(self, ended: Sequence[store.Arrow], answers: Sequence[Any]) -> None:
+    def _tell(self, ended: Sequence[store.Arrow], answers: Iterator[Any]) -> None:
         """Say what became of what the server was told; a refusal is no error, but worth a line."""
         for arrow, answer in zip(ended, answers, strict=False):
             if isinstance(arrow, store.Complete):
