@@ -8,7 +8,11 @@ a shortest one.
     subject.py    the code that is explored, as it ships or with a fault put into it
     actors.py     a process: the real code, run once for each state and each list of answers
     rules.py      what must hold after every step
-    search.py     the product of all that, breadth-first, and whether everything drains once faults stop
+    scope.py      who is there, what is asked of them, and how much may go wrong
+    system.py     the product of all that: what a state is, and what can happen in it
+    reduce.py     states that differ in names alone are one
+    search.py     all of them, breadth-first, and whether everything drains once faults stop
+    telling.py    from the states that led to a failure to its steps, with the names that they had
     story.py      a list of steps: told, saved, drawn
     replay.py     the same steps, one after another, on a real server
     mutants.py    the faults that it must find, and the changes on which it must be silent

@@ -272,6 +272,8 @@ class Process:
     """One process of the system. Subclasses say what its part is and what it remembers."""
 
     kind = ""
+    is_named_as_told = True
+    """Whether what it writes carries its name; that of a process that was broken on purpose may not."""
 
     def __init__(self, name: str, subject: Subject) -> None:
         self.name = name
@@ -444,6 +446,9 @@ class WorkerProcess(Process):
         self._child = _InLine(jobs) if batch else _Child(jobs)
         self._workers: dict[int, Any] = {}
         self._blank = self._clamped(subject.worker.__dict__["State"](), 0.0)
+        self.is_named_as_told = bool(self.part(self.first()).name == self.name_of(1))
+        self.lost = f"{name}-lost:"
+        """Of a claim that is held in its name and that it does not know of."""
 
     def blank(self, incarnation: int) -> Any:
         return self._blank

@@ -2,7 +2,8 @@
 
 Time stands still at `NOW`: instead of the clock going on, everything that is dated comes nearer (`later`). So two
 moments that differ in nothing but the date are one value. What nobody decides by is left out: advisory keys, the set of
-known queues, when something failed or was done. Of a lease that ran out, not for how long.
+known queues, when something failed or was done, and the words that tell why. Of a lease that ran out, not for how
+long.
 
 The value is what `contents()` answers, in a fixed order and hashable; both MemoryStore and a real server answer that,
 so their values can be compared, and each can be set to a value.
@@ -79,6 +80,8 @@ def canonical(plain: dict[str, Any], now: float = NOW) -> Contents:
             value = tuple(sorted(value, key=lambda queue: (value[queue], queue)))
         elif key in ("failed", "subscriptions", "paused"):
             value = tuple(sorted(value))
+        elif key == "failures":
+            value = tuple(sorted((id, told.partition("\n")[0]) for id, told in value.items()))
         else:
             value = tuple(sorted(value.items()))
         found.append((key, value))
@@ -108,6 +111,8 @@ def plain(contents: Contents) -> dict[str, Any]:
             found[key] = dict.fromkeys(value, NOW)
         elif key == "paused":
             found[key] = set(value)
+        elif key == "failures":
+            found[key] = {id: f"{claim}\n" for id, claim in value}
         else:
             found[key] = dict(value)
     return found
@@ -214,8 +219,10 @@ class MemoryServer:
                 store._failure_counts = {id: int(count) for id, count in value}
             elif key == "waiters":
                 store._waiters = {id: names.split(" ") for id, names in value}
+            elif key == "failures":
+                store._failures = {id: f"{claim}\n" for id, claim in value}
             else:
-                setattr(store, {"leased": "_leased", "failures": "_failures", "unique": "_unique"}[key], dict(value))
+                setattr(store, {"leased": "_leased", "unique": "_unique"}[key], dict(value))
         return store
 
 
@@ -243,6 +250,14 @@ class LuaServer:
         if isinstance(arrow, Bell):
             return self._wire.call_one("LPOP", self._prefix + _BELL + arrow.name) is not None
         return self._store.trip((arrow,), stamp)[0]
+
+    def have_run_out(self, claims: Sequence[str], now: float) -> None:
+        """Have these leases, all of which have run out, done so in this order."""
+        scores = [
+            part for place, claim in enumerate(claims) for part in (repr(now - (len(claims) - place) / 1000), claim)
+        ]
+        self._held = None
+        self._wire.call_one("ZADD", f"{self._prefix}{SUFFIXES['LEASES']}", "XX", *scores)
 
     def contents(self, now: float = NOW) -> Contents:
         return canonical(self._store.contents(), now)

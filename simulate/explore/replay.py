@@ -1,7 +1,8 @@
 """A story on a real server, step by step.
 
 The same processes run the same code; their arrows are drawn on a server that begins empty and is never set to anything.
-Its clock cannot be turned, so each arrow says what time it is, as the simulator's arrows do.
+Its clock cannot be turned, so each arrow says what time it is, as the simulator's arrows do. Where the story says in
+which order leases ran out, and by that clock they did at one moment, they are told apart by a millisecond.
 """
 
 from __future__ import annotations
@@ -67,6 +68,8 @@ def replay(story: Story, server: LuaServer, show: Callable[[int, Told], None] = 
                         assert isinstance(actor.phase, Trip)
                         arrow = actor.phase.arrows[len(actor.phase.drawn)]
                     assert arrow is not None
+                    if step.order and not extra:
+                        server.have_run_out(step.order, NOW + elapsed)
                     own = float(move.stamp) - NOW if move.stamp and not extra else 0.0
                     answer = server.step(arrow, f"{NOW + elapsed + own:.6f}")
                     after = server.contents(NOW + elapsed)

@@ -1,8 +1,8 @@
 """What must hold after every step, whoever did it and whatever went wrong before.
 
 What cannot be read from the server's contents is remembered beside them, per job and as little as possible: whether
-its producer knows that it is stored, whether it began and was not given back since, how often it died, and until when
-each claim was promised its jobs.
+it was stored, whether it began and was not given back since, how often it died, and until when each claim was promised
+its jobs.
 """
 
 from __future__ import annotations
@@ -88,10 +88,8 @@ class Broken(Exception):
 
 
 class Known(NamedTuple):
-    """What is remembered of a job."""
+    """What is remembered of a job that was ever stored."""
 
-    stored: bool = False
-    """Its producer knows that it is stored."""
     begun: bool = False
     """It was started, and not given back since."""
     deaths: int = 0
@@ -201,8 +199,8 @@ def drawn(before: Contents, past: Past, arrow: Arrow | Bell, answer: Any, after:
             raise Broken("early", f"{name_of(id)} was promoted {due:g} s before it is due")
         if (type(arrow), is_now) in GIVEN_BACK:
             known = known._replace(begun=False)
-        if is_now == "gone":
-            known = known._replace(is_over=True)
+        if is_now in ("done", "failed", "gone"):
+            known = Known(is_over=is_now == "gone")
         jobs[id] = known
     _check_order(arrow, old, new)
     if isinstance(arrow, Claim):
@@ -255,8 +253,8 @@ def _check_completion(arrow: Complete, answer: Any, old: Seen, new: Seen, after:
 
 def _check_kept(past: Past, now: Seen) -> None:
     for id, known in past.jobs:
-        if known.stored and not known.is_over and id not in now.states:
-            raise Broken("lost", f"{name_of(id)} was acknowledged, and is nowhere")
+        if not known.is_over and id not in now.states:
+            raise Broken("lost", f"{name_of(id)} was stored, and is nowhere")
 
 
 def noted(contents: Contents, past: Past, notes: tuple[Note, ...]) -> Past:
@@ -268,7 +266,6 @@ def noted(contents: Contents, past: Past, notes: tuple[Note, ...]) -> Past:
         if note.what == "stored":
             if note.id not in jobs:
                 raise Broken("lost", f"{name_of(note.id)} was acknowledged, and never stored")
-            jobs[note.id] = known._replace(stored=True)
             continue
         if known.begun:
             raise Broken("twice", f"{name_of(note.id)} was started twice, and nobody had given it back")

@@ -33,8 +33,9 @@ from minique.store import (
 from simulate.explore.actors import name_of
 from simulate.explore.contents import Bell, Contents
 from simulate.explore.rules import RULES
-from simulate.explore.search import Failure, Scope, Step
+from simulate.explore.scope import Scope
 from simulate.explore.subject import Change
+from simulate.explore.telling import Failure, Step
 
 FORMAT = 1
 
@@ -57,6 +58,8 @@ class Told(NamedTuple):
     silent: int
     after: tuple[str, ...]
     """What the server holds then, in words."""
+    order: tuple[str, ...] = ()
+    """In which order leases had run out, where that makes a difference."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ class Story:
                 step.begun,
                 step.silent,
                 described(after),
+                step.order,
             )
             for step, after in zip(failure.steps, failure.after, strict=True)
         )
@@ -103,7 +107,8 @@ class Story:
                 raise NoStory(f"it has format {data['format']!r}, and this program reads {FORMAT}")
             scope = Scope(**{**data["scope"], "jobs": tuple(data["scope"]["jobs"])})
             steps = tuple(
-                Told(**{**step, "begun": tuple(step["begun"]), "after": tuple(step["after"])}) for step in data["steps"]
+                Told(**{**step, **{name: tuple(step.get(name, ())) for name in ("begun", "after", "order")}})
+                for step in data["steps"]
             )
             return cls(data["rule"], data["why"], scope, tuple(Change(*one) for one in data["changes"]), steps)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -194,6 +199,8 @@ def in_words(step: Step) -> str:
         words = "hears its bell"
     for note in step.notes:
         words += f", and starts {name_of(note.id)}" if note.what == "start" else f": {name_of(note.id)} is stored"
+    if step.order:
+        words += f" (the lease of {' ran out before that of '.join(step.order)})"
     if step.begun:
         words += f", while {' and '.join(step.begun)} had just looked at the clock"
     return words
