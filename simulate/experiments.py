@@ -16,6 +16,8 @@ from simulate.actors import World
 from simulate.costs import Costs
 from simulate.intervals import Estimate, Numbers
 from simulate.measures import Measures, Spread, backlog, measure, waiting_times
+from simulate.overload import drain_times as drain_times
+from simulate.overload import overload as overload
 from simulate.priorities import priorities as priorities
 from simulate.recursion import first_come_first_served
 from simulate.replications import Difference, Estimates, Run, differences, estimate, rows, spread
