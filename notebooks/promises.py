@@ -42,6 +42,16 @@ LESSONS = (
         "Nothing that stands in the table is forgotten, wherever the program dies (do, then mark).",
         "What was done and not yet marked is done again: the work must bear that.",
     ),
+    Lesson(
+        5,
+        "Urgent first",
+        "The monthly reports were put into the queue at noon, and since then nobody has been charged. Can the urgent "
+        "work not simply go first?",
+        "order queues, say who pays for it, and see starvation coming",
+        "how long each of three queues waits as the load rises: the first hardly, the last for ever",
+        "An urgent job waits only for those before it and for one worker to be free, however many others wait.",
+        "The others wait for it, to the second; the last queue may starve, and nobody is interrupted.",
+    ),
 )
 
 
