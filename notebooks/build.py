@@ -29,7 +29,7 @@ from nbformat import NotebookNode
 from PIL import Image
 from traitlets.config import Config
 
-from notebooks.promises import lesson
+from notebooks.promises import lesson, promised_by
 from notebooks.showing import NOT_YET, RIGHT
 
 FOLDER = Path(__file__).parent
@@ -319,6 +319,19 @@ def map_of_lessons() -> str:
         title = f"**[{about.number:02} · {about.title}]({book})**"
         rows.append(f"| {picture} | {title}<br>*{about.question}* | {about.can} |")
     return (FOLDER / "map.md").read_text(encoding="utf-8").replace("LESSONS\n", "\n".join(rows) + "\n")
+
+
+def refresh_promises() -> None:
+    """The table at the end of every stored lesson, made anew: it has rows that other lessons have written."""
+    for source in sources():
+        stored = source.with_suffix(".ipynb")
+        if stored.exists():
+            book = nbformat.read(stored, as_version=4)
+            table = promised_by(number_of(source))
+            data = only(book, "promise").outputs[0].data
+            data.update({"text/plain": repr(table), "text/html": table._repr_html_()})
+            if (text := as_text(book)) != stored.read_text(encoding="utf-8"):
+                write(stored, text.encode())
 
 
 def write(path: Path, content: bytes) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
 
 from simulate.intervals import Interval
 from simulate.plots.style import COLOURS as COLOURS
@@ -86,3 +87,26 @@ def listing(axes: Axes, title: str, lines: Sequence[str], verdicts: Sequence[tup
 def cross_at_line(axes: Axes, line: int, label: str | None) -> None:
     """A cross beside a verdict of `listing`: what the real system did there."""
     axes.plot([0.72], [line], "x", markersize=7, markeredgewidth=1.6, color="black", label=label, clip_on=False)
+
+
+def chips(
+    axes: Axes, x: float, y: float, texts: Sequence[str], colours: Sequence[str] | str = "", size: float = 0.5,
+    height: float = 0.5,
+) -> None:  # fmt: skip
+    """Things in a row from the left, such as the members of a list with its head first; in the axes' own units."""
+    for n, text in enumerate(texts):
+        colour = (colours if isinstance(colours, str) else colours[n]) or STATE_COLOURS["queued"]
+        box = FancyBboxPatch(
+            (x + n * size * 1.12, y - height / 2), size, height, boxstyle="round,pad=0,rounding_size=0.08",
+            facecolor=colour, edgecolor="black", linewidth=0.8, mutation_aspect=height / size, zorder=3,
+        )  # fmt: skip
+        axes.add_patch(box)
+        ink = "black" if colour in {STATE_COLOURS[state] for state in PALE_STATES} | {"white"} else "white"
+        middle = x + n * size * 1.12 + size / 2
+        axes.text(middle, y, text, ha="center", va="center", fontsize=9, color=ink, zorder=4)
+
+
+def bare(axes: Axes, xlim: tuple[float, float], ylim: tuple[float, float]) -> None:
+    """Axes for a drawing that has no scales."""
+    axes.set(xlim=xlim, ylim=ylim)
+    axes.axis("off")

@@ -43,6 +43,16 @@ LESSONS = (
         "What was done and not yet marked is done again: the work must bear that.",
     ),
     Lesson(
+        3,
+        "Redis by hand",
+        "Redis is a dictionary in another process, isn't it? What has it that my table has not, and which part of it "
+        "is a queue?",
+        "choose between list, hash, set and sorted set; say why two commands are not one",
+        "two workers send two commands each; one order is charged twice, the other never",
+        "No two workers take the same job: one command looks and takes.",
+        "Another server to run; looking and taking must fit into one command, or one script.",
+    ),
+    Lesson(
         5,
         "Urgent first",
         "The monthly reports were put into the queue at noon, and since then nobody has been charged. Can the urgent "

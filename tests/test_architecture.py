@@ -132,7 +132,7 @@ FOREIGN = {
     | {"redis", "rq", "dramatiq", "huey", "celery", "taskiq", "taskiq_redis"},
     # What lessons themselves may import is narrower: tests/test_notebooks.py. The rest is for their builder.
     "notebooks": {"minique", "naive_daemon", "simulate", "numpy", "matplotlib", "redis"}
-    | {"jupytext", "nbformat", "nbclient", "traitlets", "PIL"},
+    | {"greenlet", "jupytext", "nbformat", "nbclient", "traitlets", "PIL"},
 }
 
 

@@ -1,0 +1,162 @@
+"""What lessons share beyond how things look: programs that die, commands that meet, and a look inside Redis."""
+
+from __future__ import annotations
+
+import pytest
+
+from minique import Registry, job
+from minique.client import Client
+from minique.clock import ManualClock
+from minique.connect import connect
+from notebooks import drawing
+from notebooks.crashing import WHERE, die_before, really_killed
+from notebooks.interleaving import every_interleaving
+from notebooks.peek import ByHand, Names, commands_of, look_into
+from notebooks.shop import Bank
+from simulate.intervals import Interval
+from tests.conftest import clean_up
+
+
+@job(queue="charges", registry=Registry())
+def charge(order: int, cents: int) -> None: ...
+
+
+class TestDying:
+    def test_the_program_dies_before_each_of_its_lines(self):
+        found = []
+
+        def program():
+            found.append(1)
+            try:
+                found.append(2)
+            except Exception:
+                found.append("caught")
+
+        assert [line.text for line in die_before(None, program, [program])] == [
+            "found.append(1)", "try:", "found.append(2)",
+        ]  # fmt: skip
+        assert found == [1, 2]
+        for number, left in enumerate(([], [1], [1], [1, 2])):
+            found.clear()
+            assert len(die_before(number, program, [program])) == number
+            assert found == left
+
+    def test_lines_of_other_functions_do_not_count(self):
+        def other():
+            return 1
+
+        def program():
+            return other()
+
+        assert len(die_before(None, program, [program])) == 1
+        assert len(die_before(None, program, [program, other])) == 2
+
+    def test_a_real_daemon_really_dies(self):
+        assert [really_killed(where) for where in WHERE] == ["done", "twice"]
+
+
+class TestInterleaving:
+    def ways(self, programs, contents="abc"):
+        left: list[str] = []
+
+        def ask(command):
+            return left.pop(0) if command == "pop" and left else None
+
+        return list(every_interleaving(programs, ask, lambda: left.__init__(contents)))
+
+    def test_all_orders_are_tried_once(self):
+        def twice(ask):
+            return [ask("pop"), ask("pop")]
+
+        found = self.ways({"A": twice, "B": twice}, "abcd")
+        assert [story.order for story in found] == ["AABB", "ABAB", "ABBA", "BAAB", "BABA", "BBAA"]
+        assert found[1].results == {"A": ["a", "c"], "B": ["b", "d"]}
+
+    def test_programs_may_ask_more_or_less_as_the_replies_are(self):
+        def until_nothing(ask):
+            while ask("pop") is not None:
+                pass
+
+        def once(ask):
+            ask("look")
+
+        found = self.ways({"A": until_nothing, "B": once}, "ab")
+        assert sorted(story.order for story in found) == ["AAAB", "AABA", "ABAA", "BAAA"]
+
+
+class TestPeeking:
+    def test_by_hand_it_looks_like_redis_cli(self, valkey, server_store, capsys):
+        redis = ByHand(server_store.server)
+        redis("RPUSH l 44 '4 5'", "LRANGE l 0 -1", "LPOP none", "SET s hello", "HGET l x", "DEL l s", "LRANGE l 0 -1")
+        assert capsys.readouterr().out.splitlines() == [
+            "> RPUSH l 44 '4 5'", "(integer) 2",
+            "> LRANGE l 0 -1", '1) "44"', '2) "4 5"',
+            "> LPOP none", "(nil)",
+            "> SET s hello", "OK",
+            "> HGET l x", "(error) WRONGTYPE Operation against a key holding the wrong kind of value",
+            "> DEL l s", "(integer) 2",
+            "> LRANGE l 0 -1", "(empty array)",
+        ]  # fmt: skip
+        with pytest.raises(RuntimeError, match="NONSENSE"):
+            redis.ask("NONSENSE")
+
+    def test_each_shape_is_shown_as_what_it_is(self, real_store):
+        redis = ByHand(real_store.server)
+        table = redis.steps("RPUSH l b a", "HSET h x 1", "SADD s d c", "ZADD z 2 f 1.5 g", "DEL l h s z")
+        assert table.rows[-2][2].splitlines() == [
+            "h  (hash)", "  x: 1", "l  (list)", "  0: b", "  1: a", "s  (set)", "  c", "  d",
+            "z  (sorted set)", "  g → 1.5", "  f → 2",
+        ]  # fmt: skip
+        assert table.rows[-1][2] == "(nothing)"
+
+    def test_memory_and_server_look_the_same_and_nothing_in_them_is_new_in_each_run(self, real_store):
+        seen = []
+        for mq in (Client(real_store), connect("memory://")):
+            names = Names()
+            mq.enqueue(charge, 44, cents=1999)
+            mq.enqueue_in(60, charge, 45, cents=1)
+            mq.store.claim("", "ada:1", "*", 1, 10)
+            seen.append(look_into(mq, names))
+        assert repr(seen[0]) == repr(seen[1])
+        assert seen[0]._repr_html_() == seen[1]._repr_html_()
+        assert "job-1" in repr(seen[0])
+        assert "ada:1 → (a time)" in repr(seen[0])
+        clean_up(real_store)
+
+    def test_times_count_from_a_moment_that_is_given(self):
+        clock = ManualClock(1_000_000_000.0)
+        mq = connect("memory://", clock=clock)
+        mq.enqueue_in(60, charge, 45, cents=1)
+        assert "→ 60 s" in repr(look_into(mq, Names(zero=clock.now)))
+
+    def test_every_command_of_an_operation_is_seen(self, valkey):
+        from minique.redis_store import RedisStore
+        from minique.wire import Server
+
+        store = RedisStore(Server(valkey.url), "peeking")
+        mq = Client(store)
+        mq.enqueue(charge, 44, cents=1999)
+        rows = commands_of(mq, lambda: mq.enqueue(charge, 45, cents=1)).rows
+        body = '{"job":"charge","args":[45],"kwargs":{"cents":1}}'
+        assert rows[0] == ["sent", f'EVALSHA enqueue.lua 1 "" "" charges job-1 charges⏎{body}']
+        assert ["  in the script", "RPUSH queue:charges job-1"] in rows
+        clean_up(store)
+        store.close()
+
+
+class TestTheShop:
+    def test_a_bank_takes_what_it_is_told_but_a_key_only_once(self):
+        bank = Bank()
+        bank.charge(44, 1)
+        bank.charge(44, 1)
+        bank.charge(45, 1, key="a")
+        bank.charge(45, 1, key="a")
+        assert [bank.outcome(order) for order in (44, 45, 46)] == ["twice", "done", "lost"]
+        assert bank.statement([44]).rows == [["44", "2", "twice"]]
+
+
+class TestDrawing:
+    def test_some_points_with_an_interval_and_some_without_are_a_mistake(self):
+        _, axes = drawing.sheet()
+        with pytest.raises(ValueError, match="some of these points"):
+            drawing.simulated(axes, [1, 2], [1.0, Interval(1.0, 0.5)])
