@@ -619,6 +619,8 @@ class MemoryStore(Store):
 
     def _next_queue(self, subscription: Subscription, seen: Collection[str]) -> str | None:
         ready = self._ready
+        if not ready:
+            return None
         for term in subscription.terms:
             if not term.endswith("*"):
                 if term in ready and term not in seen and not subscription.excludes(term):

@@ -61,7 +61,7 @@ class Subscription:
         return _any_matches(self.terms, queue) and not self.excludes(queue)
 
     def excludes(self, queue: str) -> bool:
-        return _any_matches(self.excluded, queue)
+        return bool(self.excluded) and _any_matches(self.excluded, queue)
 
 
 def _any_matches(terms: tuple[str, ...], queue: str) -> bool:

@@ -324,7 +324,8 @@ class Worker:
                 if state.lease_until - started_at < LEAST_LEASE_SECONDS:
                     break
                 job = state.held[0]
-                self.state = state._replace(held=state.held[1:], running=job, started_at=started_at)
+                number, claim, held, _, _, killed, ended, *rest = state
+                self.state = State(number, claim, held[1:], job, started_at, killed, ended, *rest)
             task = self._task(job)
             if isinstance(task, Raised):
                 self._note(job, task)
@@ -415,8 +416,9 @@ class Worker:
                 ended = (*ended[:-1], store.Complete(claim, (*ended[-1].jobs, *arrow.jobs)))
             elif arrow is not None:
                 ended = (*ended, arrow)
-            left = state.claim if state.held or ended else ""
-            self.state = state._replace(running=None, killed="", ended=ended, claim=left)
+            number, claim, held, _, started_at, _, _, *rest = state
+            left = claim if held or ended else ""
+            self.state = State(number, left, held, None, started_at, "", ended, *rest)
 
     def _failed(self, job: store.Leased, raised: Raised) -> store.Retry | store.Fail:
         job_class = self._job_class(job)

@@ -4,7 +4,10 @@
 `perform`, which stands for the work itself: the time it takes, and the line in the ledger.
 """
 
-from collections.abc import Callable
+import gc
+from array import array
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,6 +31,18 @@ PATIENCE_SECONDS = 3600.0
 
 # All jobs have been done, and still some are being done again after so many times that long: there is no end to it.
 LOOKS_AFTER_ALL = 10
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Nothing in a simulation refers to itself, and so nothing is found by looking for it: a tenth of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 class Process:
@@ -82,8 +97,8 @@ class World:
         self.pauses: list[Death] = []
         self.empty_looks = 0  # a process asked for work and there was none
         self.processes: dict[int, Process] = {}
-        self._service: list[float] = load.service.tolist()
-        self._arrived: list[float] = load.arrived.tolist()
+        self._service = array("d", load.service)
+        self._arrived = self.ledger.arrived
         self._faults: list[Kill | Pause] = [*plan.kills, *plan.pauses]
         self.dependency = Dependency(plan.outage, seed) if plan.outage else None
         self._progress = progress
@@ -201,7 +216,8 @@ class World:
                 phase = float(self.stream(f"start {number}").random()) * design.start_within
                 hub.at(phase, self._start, number)
             hub.at(self._arrived[0] + design.enqueue_seconds, self._arrive, 0)
-            hub.run()
+            with without_collector():
+                hub.run()
         if wrong := self.ledger.broken_rules() + design.complaints():
             raise RuntimeError(f"{design.name}: {'; '.join(wrong)}")
         if self._progress is not None:

@@ -8,7 +8,7 @@ steps every time.
 
 from collections.abc import Callable
 from heapq import heappop, heappush
-from typing import Any
+from typing import Any, NoReturn
 
 from greenlet import getcurrent, greenlet
 
@@ -68,7 +68,10 @@ class Hub:
 
     def at(self, time: float, function: Callable[[Any], object], argument: Any = None) -> None:
         """Calls `function(argument)` at that time. It must not sleep or park: it is no actor, and so it is cheap."""
-        self._push(time, function, argument)
+        if not time >= self.now:
+            self._refuse(time)
+        self._sequence = sequence = self._sequence + 1
+        heappush(self._heap, (time, sequence, function, argument))
 
     def sleep(self, seconds: float) -> None:
         """Lets the calling actor rest for so long, whatever happens meanwhile."""
@@ -178,10 +181,13 @@ class Hub:
 
     def _push(self, time: float, target: object, argument: object) -> int:
         if not time >= self.now:  # written so that "not a number" is refused as well
-            raise ValueError(f"an event at {time} s would lie before the present, {self.now} s")
+            self._refuse(time)
         self._sequence = sequence = self._sequence + 1
         heappush(self._heap, (time, sequence, target, argument))
         return sequence
+
+    def _refuse(self, time: float) -> NoReturn:
+        raise ValueError(f"an event at {time} s would lie before the present, {self.now} s")
 
     def _me(self) -> Actor:
         if self._closed:
