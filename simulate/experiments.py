@@ -21,6 +21,7 @@ from simulate.overload import overload as overload
 from simulate.priorities import priorities as priorities
 from simulate.recursion import first_come_first_served
 from simulate.replications import Difference, Estimates, Run, differences, estimate, rows, spread
+from simulate.retries import retries as retries
 from simulate.workload import Load, generate
 
 # The share of one process that the light load keeps busy, and of all workers that the full one does.
