@@ -62,6 +62,15 @@ LESSONS = (
         "An urgent job waits only for those before it and for one worker to be free, however many others wait.",
         "The others wait for it, to the second; the last queue may starve, and nobody is interrupted.",
     ),
+    Lesson(
+        13,
+        "Too much work",
+        "It is Christmas, and twice as many orders come as we can charge. Where do we put the rest?",
+        "predict how long a backlog takes to drain, and choose what to refuse",
+        "how many charges are done in time as more and more come, for four ways to deal with too many",
+        "What we accept is done in time, and what is not accepted is told so (a limit, an expiry).",
+        "Somebody hears no; nobody else knows whom it should be.",
+    ),
 )
 
 

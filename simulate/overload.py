@@ -26,8 +26,10 @@ from simulate.service_times import ServiceTimes
 from simulate.theory import mmc_wait
 from simulate.workload import Load, poisson_arrivals, stream
 
-# What is counted are the jobs that arrive in the second half of a run: by then a queue that drowns has drowned.
+# What is counted are the jobs that arrive in the second half of a run: by then a queue that drowns has drowned. Those of
+# the last deadline are not: nobody comes after them, and they would be done sooner than they should be.
 COUNTED_FROM_SHARE = 0.5
+LEAST_COUNTED = 20
 
 CRITICAL, LOW = "critical", "low"
 CRITICAL_SHARE = 0.3
@@ -238,11 +240,14 @@ def _play(policy: Policy, setting: Setting, load: Load, seed: int) -> _Run:
         design.close()
     ledger = world.ledger
     first = int(COUNTED_FROM_SHARE * load.jobs)
-    arrived, ended = load.arrived[first:], ledger.column("ended")[first:]
+    last = int(np.searchsorted(load.arrived, load.span - setting.deadline))
+    if last - first < LEAST_COUNTED:
+        raise ValueError(f"{load.jobs} jobs are too few to count any that came {setting.deadline:g} s before the end")
+    arrived, ended = load.arrived[first:last], ledger.column("ended")[first:last]
     in_time = ended - arrived <= setting.deadline  # false for what was never done
-    is_critical = np.array(load.queues)[first:] == CRITICAL
-    why = [ledger.why_left(job) for job in range(first, load.jobs)]
-    waits = (ledger.column("first_start") - load.arrived)[first:]
+    is_critical = np.array(load.queues)[first:last] == CRITICAL
+    why = [ledger.why_left(job) for job in range(first, last)]
+    waits = (ledger.column("first_start") - load.arrived)[first:last]
     return _Run(
         float(in_time.sum() / (arrived[-1] - arrived[0])),
         float(in_time[is_critical].mean()),
