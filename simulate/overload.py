@@ -26,8 +26,8 @@ from simulate.service_times import ServiceTimes
 from simulate.theory import mmc_wait
 from simulate.workload import Load, poisson_arrivals, stream
 
-# What is counted are the jobs that arrive in the second half of a run: by then a queue that drowns has drowned. Those of
-# the last deadline are not: nobody comes after them, and they would be done sooner than they should be.
+# What is counted are the jobs that arrive in the second half of a run: by then a queue that drowns has drowned. Those
+# of the last deadline are not: nobody comes after them, and they would be done sooner than they should be.
 COUNTED_FROM_SHARE = 0.5
 LEAST_COUNTED = 20
 
