@@ -324,8 +324,11 @@ class Worker:
                 if state.lease_until - started_at < LEAST_LEASE_SECONDS:
                     break
                 job = state.held[0]
-                number, claim, held, _, _, killed, ended, *rest = state
-                self.state = State(number, claim, held[1:], job, started_at, killed, ended, *rest)
+                number, claim, held, _, _, killed, ended, until, renew_at, look_at, limit, unanswered, stop_at = state
+                self.state = State(
+                    number, claim, held[1:], job, started_at, killed, ended,
+                    until, renew_at, look_at, limit, unanswered, stop_at,
+                )  # fmt: skip
             task = self._task(job)
             if isinstance(task, Raised):
                 self._note(job, task)
@@ -416,9 +419,11 @@ class Worker:
                 ended = (*ended[:-1], store.Complete(claim, (*ended[-1].jobs, *arrow.jobs)))
             elif arrow is not None:
                 ended = (*ended, arrow)
-            number, claim, held, _, started_at, _, _, *rest = state
+            number, claim, held, _, started_at, _, _, until, renew_at, look_at, limit, unanswered, stop_at = state
             left = claim if held or ended else ""
-            self.state = State(number, left, held, None, started_at, "", ended, *rest)
+            self.state = State(
+                number, left, held, None, started_at, "", ended, until, renew_at, look_at, limit, unanswered, stop_at
+            )
 
     def _failed(self, job: store.Leased, raised: Raised) -> store.Retry | store.Fail:
         job_class = self._job_class(job)
