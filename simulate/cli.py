@@ -15,11 +15,13 @@ from simulate.bench import BenchError
 from simulate.calibrate import CostsUnusable
 from simulate.chaos.server import NoServer
 from simulate.commands import bench, calibrate, chaos, compare, explore, live, plan, record, sweep, theory
+from simulate.commands import run as running
 from simulate.commands.options import FAILED, FINE, INTERRUPTED, USAGE, UsageError
+from simulate.designs.own import DesignError
 from simulate.record import RecordError
 from simulate.traces import TraceError
 
-VERBS = (compare, sweep, plan, theory, calibrate, live, record, bench, chaos, explore)
+VERBS = (compare, sweep, plan, theory, running, calibrate, live, record, bench, chaos, explore)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -40,7 +42,7 @@ def main(arguments: Sequence[str] | None = None, clock: Callable[[], float] = ti
         options.parser.error(f"unknown: {' '.join(unknown)}; allowed are {', '.join(allowed)}")
     try:
         return int(options.run(options, clock))
-    except (UsageError, TraceError, CostsUnusable, RecordError) as problem:
+    except (UsageError, TraceError, CostsUnusable, RecordError, DesignError) as problem:
         print(f"simulate: {problem}", file=sys.stderr)
         return USAGE
     except (BenchError, NoServer) as problem:

@@ -14,6 +14,7 @@ from simulate import designs as ladder
 from simulate import faults
 from simulate.actors import World
 from simulate.costs import Costs
+from simulate.designs import own
 from simulate.intervals import Estimate, Numbers
 from simulate.measures import Measures, Spread, backlog, measure, waiting_times
 from simulate.overload import drain_times as drain_times
@@ -35,12 +36,28 @@ BACKLOG_POINTS = 200
 Progress = Callable[[int], object]
 
 
+@dataclass(frozen=True)
+class Faults:
+    """What goes wrong in the second run of each design: for the tables, in words, and as a plan for a load."""
+
+    name: str
+    words: str  # a sentence without its end
+    plan: Callable[[Load, int], faults.Plan]  # of a load and its seed
+
+
+KILLED_HALFWAY = Faults(
+    "killed halfway",
+    "the first process to start a job after half of the jobs have come is killed in the middle of it",
+    lambda load, seed: faults.one_kill_halfway(load),
+)
+
+
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """One design under one load: in peace, and with one process killed halfway."""
+    """One design under one load: in peace, and with faults."""
 
     design: str
-    rung: int
+    rung: int | None
     shows: str
     peace: Measures
     killed: Measures
@@ -55,7 +72,7 @@ class Outcome:
             "rung": self.rung,
             "shows": self.shows,
             "in_peace": self.peace.to_dict(),
-            "one_process_killed_halfway": self.killed.to_dict(),
+            "with_faults": self.killed.to_dict(),
             "waiting_seconds_at_even_quantiles": self.waiting_quantiles.tolist(),
             "backlog": {"seconds": self.backlog_times.tolist(), "jobs": self.backlog_jobs.tolist()},
         }
@@ -69,6 +86,7 @@ class Comparison:
     workers: int
     seed: int
     costs: Costs
+    faults: Faults
     restart_after: float
     outcomes: tuple[Outcome, ...]
     ideal: Spread  # waiting time of first come, first served by the same number of workers, if nothing cost anything
@@ -97,6 +115,7 @@ class Comparison:
             "seed": self.seed,
             "costs_seconds": self.costs.seconds,
             "costs_are": self.costs.origin,
+            "faults": {"name": self.faults.name, "words": self.faults.words},
             "restart_after_seconds": self.restart_after,
             "ideal_waiting": asdict(self.ideal),
             "ideal_waiting_seconds_at_even_quantiles": self.ideal_quantiles.tolist(),
@@ -108,9 +127,14 @@ class Comparison:
         }
 
 
+def to_dict(comparisons: Sequence[Comparison]) -> dict[str, Any]:
+    """The whole result, for JSON."""
+    return {"version": 3, "comparisons": [comparison.to_dict() for comparison in comparisons]}
+
+
 def to_json(comparisons: Sequence[Comparison]) -> str:
     """The whole result as text; equal inputs give equal bytes."""
-    return as_json({"version": 2, "comparisons": [comparison.to_dict() for comparison in comparisons]})
+    return as_json(to_dict(comparisons))
 
 
 def as_json(whole: dict[str, Any]) -> str:
@@ -137,9 +161,10 @@ def compare(
     costs: Costs | None = None,
     seed: int = 0,
     others: Sequence[tuple[int, Load]] = (),
+    faulty: Faults = KILLED_HALFWAY,
     progress: Progress | None = None,
 ) -> Comparison:
-    """Replays one load against each design, in peace and with one process killed halfway.
+    """Replays one load against each design, in peace and with faults.
 
     Designs with one process by nature run one, all others `workers`. `others` are further loads of the same kind, each
     with its seed: with them every number gets an interval, and differences between designs are taken load by load.
@@ -159,7 +184,7 @@ def compare(
             progress(finished + done)
 
     for number, (own_seed, own_load) in enumerate([(seed, load), *others]):
-        plan = faults.one_kill_halfway(own_load)
+        plan = faulty.plan(own_load, own_seed)
         ideal_waits.append(first_come_first_served(own_load.arrived, own_load.service, workers) - own_load.arrived)
         for name in designs:
             kind = ladder.find(name)
@@ -185,12 +210,13 @@ def compare(
                         backlog_jobs=jobs,
                     )
                 )
-    highest = max(outcomes, key=lambda outcome: outcome.rung)
+    highest = max(outcomes, key=lambda outcome: -1 if outcome.rung is None else outcome.rung)
     return Comparison(
         load=load,
         workers=workers,
         seed=seed,
         costs=costs,
+        faults=faulty,
         restart_after=plan.restart_after,
         outcomes=tuple(outcomes),
         ideal=Spread.of(ideal_waits[0]),
@@ -215,15 +241,26 @@ def play(
     seed: int,
     plan: faults.Plan = faults.NOTHING,
     progress: Progress | None = None,
+    **settings: Any,
 ) -> tuple[World, int]:
-    """One design, one load, once. Returns the world with its ledger, and how many processes the design ran."""
+    """One design, one load, once. Returns the world with its ledger, and how many processes the design ran.
+
+    `settings` are the design's own. Raises DesignError when a design from a file goes wrong.
+    """
     world = World(load, workers=workers, costs=costs, seed=seed, plan=plan, progress=progress)
-    design = kind(world)
     try:
-        world.run(design)
-        return world, design.processes
-    finally:
-        design.close()
+        design = kind(world, **settings)
+        try:
+            if kind.source is not None:
+                own.check_processes(design)
+            world.run(design)
+            return world, design.processes
+        finally:
+            design.close()
+    except Exception as problem:
+        if kind.source is not None:
+            raise own.blamed(kind.source, problem) from problem
+        raise
 
 
 def default_loads(jobs: int, workers: int, seed: int) -> tuple[Load, Load]:

@@ -69,6 +69,21 @@ class Plan:
         """What was found for that number, if it was tried."""
         return next((point for point in self.points if point.workers == workers), None)
 
+    def rows(self) -> list[list[str]]:
+        """One row for each number of workers that was tried, for CSV; see `HEADER`."""
+        found = []
+        for one in self.points:
+            what = one.waiting
+            numbers = (
+                [f"{x:.9g}" for x in (what.value, what.low, what.high)] if isinstance(what, Interval) else [""] * 3
+            )
+            why = what.why if isinstance(what, Refusal) else ""
+            enough = "yes" if self.workers is not None and one.workers >= self.workers else "no"
+            found.append(
+                [self.design, str(one.workers), f"{self.goal.percent:g}", *numbers, str(one.lost), enough, why]
+            )
+        return found
+
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
@@ -91,6 +106,9 @@ class Plan:
                 {"workers": one.workers, "waiting": one.waiting.to_dict(), "lost": one.lost} for one in self.points
             ],
         }
+
+
+HEADER = ["design", "workers", "percentile", "seconds", "low", "high", "lost", "enough", "why_none"]
 
 
 def plan(

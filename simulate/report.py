@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.markup import escape
@@ -15,7 +15,7 @@ from simulate.plan import Plan
 from simulate.replications import Difference, Estimates
 from simulate.sweep import Sweep, is_inside
 from simulate.theory import UNSTABLE
-from simulate.words import count, duration, with_half
+from simulate.words import count, duration, rung, with_half
 
 # More designs than that do not fit side by side: each has a row then, and fewer numbers; the CSV has all.
 SIDE_BY_SIDE = 4
@@ -28,7 +28,14 @@ DIFFERENCES = {
 }
 
 
-def comparisons(console: Console, found: Sequence[Comparison], files: Mapping[str, Path]) -> None:
+class Out(Protocol):
+    """Where tables and words go: a terminal, or a page. Words are in rich's markup."""
+
+    def print(self, *objects: Any) -> None:
+        """A table, or a paragraph; without either an empty line."""
+
+
+def comparisons(console: Out, found: Sequence[Comparison]) -> None:
     """Tables and words for `compare`."""
     for comparison in found:
         load = comparison.load
@@ -46,7 +53,7 @@ def comparisons(console: Console, found: Sequence[Comparison], files: Mapping[st
             "as many processes as the work would keep busy."
         )
         for assumed in load.assumed:
-            console.print(f"[bold]Job sizes[/]: {assumed}.")
+            console.print(f"[bold]Job sizes[/]: {escape(assumed)}.")
         for one in comparison.estimates:
             if isinstance(one.long_run, Refusal):
                 console.print(f"[bold]No long run of {one.design}[/]: {one.long_run.why}.")
@@ -66,7 +73,7 @@ def comparisons(console: Console, found: Sequence[Comparison], files: Mapping[st
             "Differences are taken load by load, which removes what a load does to both."
         )
     for outcome in first.outcomes:
-        console.print(f"[bold]{outcome.design}[/] (rung {outcome.rung}): {outcome.shows}.")
+        console.print(f"[bold]{outcome.design}[/] ({rung(outcome.rung)}): {escape(outcome.shows)}.")
     console.print(
         "[bold]ideal[/]: first come, first served by as many workers, at no cost; no queue that serves in "
         "order can do better."
@@ -81,12 +88,10 @@ def comparisons(console: Console, found: Sequence[Comparison], files: Mapping[st
             "bell, and looks once a second all the same, in the trip that gives its sign of life."
         )
     console.print(
-        "[bold]Killed halfway[/]: the same load again; the first process to start a job after half of the "
-        "jobs have come is killed in the middle of it, and a supervisor starts a new one "
-        f"{duration(first.restart_after)} later."
+        f"[bold]{first.faults.name.capitalize()}[/]: the same load again; {first.faults.words}, and a supervisor "
+        f"starts a new one {duration(first.restart_after)} later."
     )
     console.print(f"[bold]Costs[/]: {first.costs.words()}.")
-    written(console, files)
 
 
 def written(console: Console, files: Mapping[str, Path]) -> None:
@@ -97,7 +102,7 @@ def written(console: Console, files: Mapping[str, Path]) -> None:
         console.print(f"{name + ':':{width}} {escape(str(path))}", soft_wrap=True)
 
 
-def theory(console: Console, found: Judgement, files: Mapping[str, Path]) -> None:
+def theory(console: Out, found: Judgement) -> None:
     """The table of kinds and what it comes to, for `theory`."""
     whole = Table(title=f"Theory and simulation, seed {found.seed}", title_justify="left", title_style="bold")
     whole.add_column("kind of queue, at its utilisation")
@@ -127,10 +132,9 @@ def theory(console: Console, found: Judgement, files: Mapping[str, Path]) -> Non
         f"{LANES} independent lanes a run; 'inside' says whether it holds the theory, and of how many runs the own one "
         f"does. One in twenty misses by chance. A daemon sleeps {SLEEP:g} mean service times."
     )
-    written(console, files)
 
 
-def plan(console: Console, found: Plan, files: Mapping[str, Path]) -> None:
+def plan(console: Out, found: Plan) -> None:
     """The answer first, then every number that was tried, for `plan`."""
     goal, load = found.goal, found.load
     console.print()
@@ -156,10 +160,9 @@ def plan(console: Console, found: Plan, files: Mapping[str, Path]) -> None:
         "below the target; it is about chance alone, not about a load unlike this one."
     )
     console.print(f"[bold]Costs[/]: {found.costs.words()}.")
-    written(console, files)
 
 
-def sweep(console: Console, found: Sweep, files: Mapping[str, Path]) -> None:
+def sweep(console: Out, found: Sweep) -> None:
     """The table of points for `sweep`, and below it what was held fixed."""
     what = found.parameter.measured
     title = f"{what.capitalize()} over {found.over.replace('_', ' ')}, seed {found.seed}"
@@ -205,7 +208,6 @@ def sweep(console: Console, found: Sweep, files: Mapping[str, Path]) -> None:
             "over when another has done that job; 'back by' is when it is in its queue again at the latest."
         )
     console.print(f"[bold]Costs[/]: {at.costs.words()}.")
-    written(console, files)
 
 
 def comparison_table(comparison: Comparison) -> Table:
@@ -217,7 +219,7 @@ def comparison_table(comparison: Comparison) -> Table:
     whole = Table(title=title, title_justify="left", title_style="bold")
     whole.add_column("")
     for outcome in comparison.outcomes:
-        whole.add_column(f"{outcome.design}\n(rung {outcome.rung})", justify="right")
+        whole.add_column(f"{outcome.design}\n({rung(outcome.rung)})", justify="right")
     whole.add_column("ideal", justify="right", style="dim")
     both = list(zip(comparison.outcomes, comparison.estimates, strict=True))
 
@@ -266,7 +268,7 @@ def comparison_table(comparison: Comparison) -> Table:
     row("looks at an empty table or queue", lambda o, e: f"{o.peace.empty_looks:,}")
     row("jobs lost", lambda o, e: f"{o.peace.lost:,}")
     row("jobs run twice", lambda o, e: f"{o.peace.finished_twice:,}", last=True)
-    row("killed halfway: jobs lost", lambda o, e: f"{o.killed.lost:,}")
+    row(f"{comparison.faults.name}: jobs lost", lambda o, e: f"{o.killed.lost:,}")
     row("  jobs started again", lambda o, e: f"{o.killed.started_again:,}")
     row("  jobs run twice", lambda o, e: f"{o.killed.finished_twice:,}")
     row("  recovery time", lambda o, e: recovery(o, e, comparison.replications))
@@ -276,9 +278,11 @@ def comparison_table(comparison: Comparison) -> Table:
 def ladder_tables(comparison: Comparison) -> list[Table]:
     """Designs as rows: how long one waits, and what a crash costs."""
     load, single = comparison.load, comparison.replications == 1
-    title = f"{load.name}, {comparison.workers:,} workers, {comparison.replications} loads, seed {comparison.seed}"
+    title = (
+        f"{escape(load.name)}, {comparison.workers:,} workers, {comparison.replications} loads, seed {comparison.seed}"
+    )
     peace = Table(title=f"In peace: {title}", title_justify="left", title_style="bold")
-    killed = Table(title=f"Killed halfway: {title}", title_justify="left", title_style="bold")
+    killed = Table(title=f"{comparison.faults.name.capitalize()}: {title}", title_justify="left", title_style="bold")
     for name in ("design", "waiting mean", "waiting p95", "drain time", "empty looks", "lost", "run twice"):
         peace.add_column(name, justify="left" if name == "design" else "right")
     for name in ("design", "lost", "started again", "run twice", "recovery time"):
@@ -290,7 +294,7 @@ def ladder_tables(comparison: Comparison) -> list[Table]:
         times = [
             duration(one) if single else plus_minus(all_, duration) for one, all_ in zip(of_one, of_all, strict=True)
         ]
-        name = f"{outcome.rung} {outcome.design}"
+        name = f"{outcome.rung} {outcome.design}" if outcome.rung is not None else f"- {outcome.design}"
         peace.add_row(name, *times, f"{run.empty_looks:,}", f"{run.lost:,}", f"{run.finished_twice:,}")
         with_kill = outcome.killed
         killed.add_row(

@@ -7,6 +7,7 @@ given the same gaps and sizes, only scaled; values are not, so that one unlucky 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from inspect import signature
 from math import ceil
 from typing import Any
 
@@ -16,8 +17,7 @@ from minique.reaper import REST_SECONDS
 from minique.worker import LEASE_SECONDS
 from naive_daemon import daemon
 from simulate import designs as ladder
-from simulate import faults, theory
-from simulate.actors import World
+from simulate import experiments, faults, theory
 from simulate.costs import Costs
 from simulate.intervals import Estimate, Interval, Refusal, mean_interval
 from simulate.measures import measure
@@ -133,7 +133,7 @@ class Series:
     """One design over all values, and its theory on a finer grid."""
 
     design: str
-    rung: int
+    rung: int | None
     points: tuple[Point, ...]
     line: tuple[tuple[float, Line], ...]
 
@@ -293,20 +293,20 @@ def play(kind: type[ladder.Design], setting: Setting, jobs: int, seed: int, with
     """One design at one setting, once."""
     own = load(kind.name, setting, jobs, seed)
     plan = faults.one_kill_halfway(own) if with_kill else faults.NOTHING
-    world = World(own, workers=setting.workers, costs=setting.costs, seed=seed, plan=plan)
-    options = {
-        "naive": {"every": setting.poll},
-        "claiming": {"every": setting.poll},
-        "minique": {"lease": setting.lease},
-    }
-    design = kind(world, **options.get(kind.name, {}))
-    try:
-        world.run(design)
-        measured = measure(world, design.processes)
-    finally:
-        design.close()
+    world, processes = experiments.play(
+        kind, own, setting.workers, setting.costs, seed, plan, None, **settings_of(kind, setting)
+    )
+    measured = measure(world, processes)
     arrived, starts, ends = (world.ledger.column(column) for column in ("arrived", "first_start", "ended"))
     return Run(own, starts - arrived, ends - arrived, measured, measured)
+
+
+def settings_of(kind: type[ladder.Design], setting: Setting) -> dict[str, Any]:
+    """What the design is told of poll interval and lease: one from a file, whatever it asks for by name."""
+    known = {"poll": setting.poll, "every": setting.poll, "lease": setting.lease}
+    ours = {"naive": ["every"], "claiming": ["every"], "minique": ["lease"]}
+    wanted = ours.get(kind.name, []) if kind.source is None else list(signature(kind).parameters)
+    return {name: known[name] for name in wanted if name in known}
 
 
 def found(runs: Sequence[Run], measured: str) -> Estimate:

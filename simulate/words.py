@@ -1,6 +1,16 @@
 """Numbers as a person writes them, in tables and in figures alike."""
 
 
+def rung(place: int | None) -> str:
+    """Where a design stands on the ladder."""
+    return "own design" if place is None else f"rung {place}"
+
+
+def plain(text: str) -> str:
+    """A name from outside as a figure shows it: no formula, whatever signs are in it."""
+    return text.replace("$", r"\$")
+
+
 def count(number: float) -> str:
     """A number as a person writes it: 0.1, 5.6, 1,095."""
     return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from simulate import designs as ladder
 from simulate import experiments, replications, report
-from simulate.commands.files import prepared, save_figure, save_rows, save_text
 from simulate.commands.options import (
     DEFAULT_JOBS,
     DEFAULT_REPLICATIONS,
@@ -18,6 +17,7 @@ from simulate.commands.options import (
     chosen_costs,
     chosen_loads,
     costs_option,
+    keeping_options,
     names,
     output_options,
     positive,
@@ -25,7 +25,8 @@ from simulate.commands.options import (
     trace_options,
     verb,
 )
-from simulate.commands.terminal import console, progress_bar
+from simulate.commands.results import Result, publish, ready
+from simulate.commands.terminal import progress_bar
 from simulate.experiments import Comparison
 from simulate.plots import compare_figure
 
@@ -52,7 +53,6 @@ def add(verbs: "Verbs") -> None:
         metavar="R",
         help=f"arrivals per second (default: to keep {experiments.FULL_SHARE:.0%}% of the workers busy)",
     )
-    seed_option(load)
     one.add_argument(
         "--workers",
         type=positive(int),
@@ -62,9 +62,11 @@ def add(verbs: "Verbs") -> None:
     )
     one.add_argument(
         "--designs",
+        type=names,
         default=",".join(ladder.DEFAULT),
         metavar="A,B",
-        help=f"which, separated by commas, of {', '.join(ladder.KNOWN)}; or all, the ladder (default: %(default)s)",
+        help=f"which, separated by commas, of {', '.join(ladder.KNOWN)}; or all, the ladder; or a file with a design "
+        "of your own, such as mine.py (default: %(default)s)",
     )
     one.add_argument(
         "--replications",
@@ -73,25 +75,19 @@ def add(verbs: "Verbs") -> None:
         help="loads of each kind, with seeds of their own; intervals come from them "
         f"(default: {DEFAULT_REPLICATIONS}; a trace is one)",
     )
+    seed_option(one)
     output_options(one, "the figure, the JSON and the CSV go")
+    keeping_options(one)
     costs_option(one)
 
 
 def run(options: argparse.Namespace, clock: Clock) -> int:
     """The verb `compare`."""
-    chosen = names(options.designs)
-    if chosen == ["all"]:
-        chosen = list(ladder.LADDER)
-    try:
-        kinds = {name: ladder.find(name) for name in chosen}
-    except ValueError as problem:
-        raise UsageError(f"--designs: {problem}") from None
-    if not kinds:
-        raise UsageError(f"--designs names none; known: {', '.join(ladder.KNOWN)}")
+    designs = chosen_designs(options)
     sets, costs = chosen_loads(options), chosen_costs(options)
-    folder = prepared(options.output)
+    ready(options)
     done: list[Comparison] = []
-    times = experiments.runs(list(kinds))
+    times = experiments.runs(designs)
     total = sum(load.jobs for same in sets for _, load in same) * times
     with progress_bar(total, clock) as advance:
         before = 0
@@ -99,7 +95,7 @@ def run(options: argparse.Namespace, clock: Clock) -> int:
             done.append(
                 experiments.compare(
                     load,
-                    list(kinds),
+                    designs,
                     options.workers,
                     costs=costs,
                     seed=seed,
@@ -108,16 +104,33 @@ def run(options: argparse.Namespace, clock: Clock) -> int:
                 )
             )
             before += sum(one.jobs for _, one in ((seed, load), *others)) * times
-    text = experiments.to_json(done)
-    figure, data, table = (folder / f"compare.{kind}" for kind in ("png", "json", "csv"))
-    save_figure(figure, compare_figure(done))
-    save_text(data, text)
-    save_rows(table, replications.HEADER, [row for one in done for row in one.rows()])
-    if options.json:
-        print(text, end="")
-    else:
-        report.comparisons(console(), done, {"Figure": figure, "JSON": data, "CSV": table})
+    result = Result(
+        title=" and ".join(f"{load.name}, {load.jobs:,} jobs" for load in (one.load for one in done)),
+        data=experiments.to_dict(done),
+        header=replications.HEADER,
+        rows=[row for one in done for row in one.rows()],
+        figures=lambda: [compare_figure(done)],
+        report=lambda out: report.comparisons(out, done),
+    )
+    publish(options, "compare", result)
     return FINE
+
+
+def chosen_designs(options: argparse.Namespace) -> list[str]:
+    """The designs that are asked for, each once. Raises UsageError for one that there is not, or a broken one."""
+    chosen = list(ladder.LADDER) if options.designs == ["all"] else list(dict.fromkeys(options.designs))
+    if not chosen:
+        raise UsageError(f"--designs names none; known: {', '.join(ladder.KNOWN)}")
+    found: dict[str, str] = {}
+    for name in chosen:
+        try:
+            called = ladder.find(name).name
+        except ValueError as problem:
+            raise UsageError(f"--designs: {problem}") from None
+        if called in found:
+            raise UsageError(f"--designs: {found[called]} and {name} are both called {called!r}; rename one of them")
+        found[called] = name
+    return chosen
 
 
 def _advance(advance: Callable[[int], None], before: int, jobs: int) -> None:

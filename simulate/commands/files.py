@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from simulate.commands.options import UsageError
 
 
-def prepared(folder: Path) -> Path:
+def prepared(folder: Path, option: str = "--output") -> Path:
     """The folder for results, made if it is not there; asked before the work, not after it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -20,8 +20,7 @@ def prepared(folder: Path) -> Path:
         probe.unlink()
     except OSError as problem:
         raise UsageError(
-            f"--output: cannot write to the folder {str(folder)!r}: {problem.strerror}; "
-            "name another with --output FOLDER"
+            f"{option}: cannot write to the folder {str(folder)!r}: {problem.strerror}; name another with {option}"
         ) from None
     return folder
 

@@ -52,13 +52,33 @@ def positive(convert: Callable[[str], float]) -> Callable[[str], float]:
             raise argparse.ArgumentTypeError(f"{text!r} is not {kind} above zero")
         return value
 
+    parse.kind = "a whole number" if convert is int else "a number"  # type: ignore[attr-defined]
     return parse
+
+
+def not_negative(text: str) -> float:
+    """A number of zero or more from the command line."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of zero or more")
+    return value
+
+
+not_negative.kind = "a number"  # type: ignore[attr-defined]
 
 
 def several(convert: Callable[[str], float]) -> Callable[[str], tuple[float, ...]]:
     """Numbers above zero, separated by commas."""
     one = positive(convert)
-    return lambda text: tuple(one(part) for part in text.split(","))
+
+    def parse(text: str) -> tuple[float, ...]:
+        return tuple(one(part) for part in text.split(","))
+
+    parse.kind = "numbers"  # type: ignore[attr-defined]
+    return parse
 
 
 def numbers(text: str) -> tuple[float, ...]:
@@ -72,9 +92,15 @@ def numbers(text: str) -> tuple[float, ...]:
     return tuple(found)
 
 
+numbers.kind = "numbers"  # type: ignore[attr-defined]
+
+
 def names(text: str) -> list[str]:
     """Names, separated by commas."""
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+names.kind = "names"  # type: ignore[attr-defined]
 
 
 # Options that several verbs have.
@@ -114,6 +140,19 @@ def output_options(one: argparse._ActionsContainer, goes: str, prints: str = "ta
     one.add_argument("--json", action="store_true", help=f"print the JSON instead of the {prints}")
 
 
+def keeping_options(one: argparse._ActionsContainer) -> None:
+    """The options by which a result becomes a page, and what was asked for a file."""
+    one.add_argument(
+        "--html", action="store_true", help="also one page with everything in it, which needs no other file"
+    )
+    one.add_argument(
+        "--save-experiment",
+        type=Path,
+        metavar="FILE",
+        help="write down what is played, as TOML: `run FILE` plays it again",
+    )
+
+
 # What they come to.
 
 
@@ -125,7 +164,9 @@ def chosen_seed(options: argparse.Namespace) -> int:
 
 
 def chosen_costs(options: argparse.Namespace) -> Costs:
-    """From the file that was named, or assumed."""
+    """From the file that was named, as the experiment's own file says, or assumed."""
+    if isinstance(options.costs, Costs):
+        return options.costs
     return calibrate.read(options.costs)[0] if options.costs is not None else Costs()
 
 

@@ -3,8 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from simulate import experiments, plan, report
-from simulate.commands.files import prepared, save_figure, save_text
+from simulate import plan, report
 from simulate.commands.options import (
     DEFAULT_JOBS,
     DEFAULT_REPLICATIONS,
@@ -15,13 +14,16 @@ from simulate.commands.options import (
     chosen_costs,
     chosen_loads,
     costs_option,
+    keeping_options,
+    not_negative,
     output_options,
     positive,
     seed_option,
     trace_options,
     verb,
 )
-from simulate.commands.terminal import console, progress_bar
+from simulate.commands.results import Result, publish, ready
+from simulate.commands.terminal import progress_bar
 from simulate.plots import plan_figure
 
 if TYPE_CHECKING:
@@ -37,19 +39,23 @@ def add(verbs: "Verbs") -> None:
         "--growth", type=positive(float), default=1.0, metavar="G", help="arrivals G times as fast (default: 1)"
     )
     one.add_argument(
-        "--crashes-per-hour", type=float, default=0.0, metavar="N", help="workers killed with a job in the hand"
+        "--crashes-per-hour", type=not_negative, default=0.0, metavar="N", help="workers killed with a job in the hand"
     )
-    one.add_argument("--design", default="minique", metavar="A", help="default: %(default)s")
+    one.add_argument(
+        "--design", default="minique", metavar="A", help="or a file, such as mine.py (default: %(default)s)"
+    )
     one.add_argument(
         "--most", type=positive(int), default=plan.MOST_WORKERS, metavar="N", help="try no more (default: %(default)s)"
     )
-    trace_options(one)
-    one.add_argument("--load", choices=("poisson", "bursty", "twin"), help="generate this kind (default: twin)")
-    one.add_argument("--rate", type=positive(float), metavar="R", help="of a generated load: arrivals per second")
-    one.add_argument("--jobs", type=positive(int), metavar="N", help=f"to generate (default: {DEFAULT_JOBS:,})")
+    load = one.add_argument_group("the load")
+    trace_options(load)
+    load.add_argument("--load", choices=("poisson", "bursty", "twin"), help="generate this kind (default: twin)")
+    load.add_argument("--rate", type=positive(float), metavar="R", help="of a generated load: arrivals per second")
+    load.add_argument("--jobs", type=positive(int), metavar="N", help=f"to generate (default: {DEFAULT_JOBS:,})")
     one.add_argument("--replications", type=positive(int), metavar="N", help=f"default: {DEFAULT_REPLICATIONS}")
     seed_option(one)
-    output_options(one, "figure and JSON go", "table")
+    output_options(one, "figure, JSON and CSV go", "table")
+    keeping_options(one)
     costs_option(one)
     one.set_defaults(workers=1)  # the rate is given and does not follow from them
 
@@ -60,19 +66,20 @@ def run(options: argparse.Namespace, clock: Clock) -> int:
         raise UsageError("how many jobs come? Give --rate R (jobs per second) or --trace FILE")
     [loads] = chosen_loads(options)
     goal = plan.Goal(options.target, options.percentile, options.growth, options.crashes_per_hour)
-    folder = prepared(options.output)
+    ready(options)
     try:
         # Doubling and halving take some twenty tries; how many exactly, nobody knows before.
         with progress_bar(20, clock, "trying", "numbers of workers") as advance:
             found = plan.plan(loads, options.design, goal, chosen_costs(options), options.most, advance)
     except ValueError as problem:
         raise UsageError(str(problem)) from None
-    text = experiments.as_json(found.to_dict())
-    figure, data = folder / "plan.png", folder / "plan.json"
-    save_figure(figure, plan_figure(found))
-    save_text(data, text)
-    if options.json:
-        print(text, end="")
-    else:
-        report.plan(console(), found, {"Figure": figure, "JSON": data})
+    result = Result(
+        title=f"How many workers for {goal.words()}",
+        data=found.to_dict(),
+        header=plan.HEADER,
+        rows=found.rows(),
+        figures=lambda: [plan_figure(found)],
+        report=lambda out: report.plan(out, found),
+    )
+    publish(options, "plan", result)
     return FINE if found.workers is not None else FAILED

@@ -3,8 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from simulate import experiments, report, sweep
-from simulate.commands.files import prepared, save_figure, save_rows, save_text
+from simulate import report, sweep
 from simulate.commands.options import (
     DEFAULT_REPLICATIONS,
     FINE,
@@ -13,14 +12,17 @@ from simulate.commands.options import (
     chosen_costs,
     chosen_seed,
     costs_option,
+    keeping_options,
     names,
+    not_negative,
     numbers,
     output_options,
     positive,
     seed_option,
     verb,
 )
-from simulate.commands.terminal import console, progress_bar
+from simulate.commands.results import Result, publish, ready
+from simulate.commands.terminal import progress_bar
 from simulate.plots import sweep_figure
 
 if TYPE_CHECKING:
@@ -32,7 +34,9 @@ def add(verbs: "Verbs") -> None:
     one = verb(verbs, "sweep", run, help="waiting over one parameter: theory as a line, dots with intervals")
     one.add_argument("--over", choices=tuple(sweep.PARAMETERS), required=True, help="which parameter")
     one.add_argument("--values", type=numbers, metavar="X,X", help="its values (default: six that show the shape)")
-    one.add_argument("--designs", metavar="A,B", help="default: those that the parameter matters to")
+    one.add_argument(
+        "--designs", type=names, metavar="A,B", help="also files, such as mine.py (default: those that it matters to)"
+    )
     usual = sweep.Setting()
     for name, kind, value, words in (
         ("utilisation", float, usual.utilisation, "share of its own processes that each design keeps busy"),
@@ -46,7 +50,7 @@ def add(verbs: "Verbs") -> None:
         )
     one.add_argument(
         "--variance",
-        type=float,
+        type=not_negative,
         default=usual.variance,
         metavar="X",
         help="of the work in jobs over its squared mean: 0 fixed, 1 exponential (default: %(default)g)",
@@ -60,6 +64,7 @@ def add(verbs: "Verbs") -> None:
     )
     seed_option(one)
     output_options(one, "figure, JSON and CSV go", "table")
+    keeping_options(one)
     costs_option(one)
 
 
@@ -69,26 +74,27 @@ def run(options: argparse.Namespace, clock: Clock) -> int:
     if options.replications < 2:
         raise UsageError("--replications must be 2 or more: a single run has no interval")
     parameter = sweep.PARAMETERS[options.over]
-    designs = names(options.designs or ",".join(parameter.designs))
+    designs = options.designs or list(parameter.designs)
     values = options.values or parameter.values
     setting = sweep.Setting(
         **{name: getattr(options, name) for name in ("utilisation", "workers", "service", "variance", "poll", "lease")},
         costs=chosen_costs(options),
     )
-    folder = prepared(options.output)
+    ready(options)
     times = options.replications
     try:
         with progress_bar(len(designs) * len(values) * times, clock, "replaying", "runs") as advance:
             found = sweep.sweep(options.over, values, designs, setting, seed, times, advance)
     except ValueError as problem:
         raise UsageError(str(problem)) from None
-    text = experiments.as_json(found.to_dict())
-    figure, data, table = (folder / f"sweep-{options.over.replace('_', '-')}.{kind}" for kind in ("png", "json", "csv"))
-    save_figure(figure, sweep_figure(found))
-    save_text(data, text)
-    save_rows(table, sweep.HEADER, found.rows())
-    if options.json:
-        print(text, end="")
-    else:
-        report.sweep(console(), found, {"Figure": figure, "JSON": data, "CSV": table})
+    over = options.over.replace("_", "-")
+    result = Result(
+        title=f"{found.parameter.measured.capitalize()} over {found.over.replace('_', ' ')}",
+        data=found.to_dict(),
+        header=sweep.HEADER,
+        rows=found.rows(),
+        figures=lambda: [sweep_figure(found)],
+        report=lambda out: report.sweep(out, found),
+    )
+    publish(options, f"sweep-{over}", result)
     return FINE

@@ -3,10 +3,19 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from simulate import cells, experiments, report
-from simulate.commands.files import prepared, save_figure, save_rows, save_text
-from simulate.commands.options import FINE, Clock, chosen_seed, output_options, positive, seed_option, verb
-from simulate.commands.terminal import console, progress_bar
+from simulate import cells, report
+from simulate.commands.options import (
+    FINE,
+    Clock,
+    chosen_seed,
+    keeping_options,
+    output_options,
+    positive,
+    seed_option,
+    verb,
+)
+from simulate.commands.results import Result, publish, ready
+from simulate.commands.terminal import progress_bar
 from simulate.plots import theory_figure
 
 if TYPE_CHECKING:
@@ -33,21 +42,23 @@ def add(verbs: "Verbs") -> None:
     )
     seed_option(one)
     output_options(one, "figure, JSON and CSV go", "table")
+    keeping_options(one)
 
 
 def run(options: argparse.Namespace, clock: Clock) -> int:
     """The verb `theory`."""
-    seed, folder = chosen_seed(options), prepared(options.output)
+    seed = chosen_seed(options)
+    ready(options)
     kinds = cells.catalogue()
     with progress_bar(len(kinds), clock, "simulating", "kinds of queues") as advance:
         found = cells.judge_all(kinds, options.runs, options.precision / 100, seed, advance)
-    text = experiments.as_json(found.to_dict())
-    figure, data, table = (folder / f"theory.{kind}" for kind in ("png", "json", "csv"))
-    save_figure(figure, theory_figure(found))
-    save_text(data, text)
-    save_rows(table, cells.HEADER, found.rows())
-    if options.json:
-        print(text, end="")
-    else:
-        report.theory(console(), found, {"Figure": figure, "JSON": data, "CSV": table})
+    result = Result(
+        title="Theory and simulation",
+        data=found.to_dict(),
+        header=cells.HEADER,
+        rows=found.rows(),
+        figures=lambda: [theory_figure(found)],
+        report=lambda out: report.theory(out, found),
+    )
+    publish(options, "theory", result)
     return FINE

@@ -35,8 +35,9 @@ class Design(ABC):
     """One way to run jobs, in one world. A new object for each run."""
 
     name: ClassVar[str]
-    rung: ClassVar[int]  # its place on the ladder
+    rung: ClassVar[int | None] = None  # its place on the ladder, if it has one
     shows: ClassVar[str]  # in one line, what it teaches
+    source: ClassVar[str | None] = None  # the file that it was loaded from, if it is none of this house's
 
     processes: int  # how many it runs at once
     start_within: float = 0.0  # seconds over which its processes start at the beginning, evenly spread
@@ -76,8 +77,11 @@ class Design(ABC):
 
 
 def find(name: str) -> type[Design]:
-    """The design of that name. Raises ValueError with the known ones for any other."""
+    """The design of that name, or in that file. Raises ValueError with the known ones for any other."""
+    if name.endswith(".py"):
+        own: type[Design] = import_module("simulate.designs.own").load(name)
+        return own
     if name not in KNOWN:
-        raise ValueError(f"unknown design {name!r}; known: {', '.join(KNOWN)}")
+        raise ValueError(f"unknown design {name!r}; known: {', '.join(KNOWN)}, or the name of a file, such as mine.py")
     design: type[Design] = import_module(KNOWN[name]).DESIGN
     return design

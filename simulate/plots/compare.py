@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter
 from simulate.experiments import Comparison, Outcome
 from simulate.intervals import Numbers
 from simulate.plots.style import DOTS_PER_INCH, IDEAL_COLOUR, PIXELS_WIDE, line_of, tidy
-from simulate.words import count, duration
+from simulate.words import count, duration, plain, rung
 
 ROW_INCHES = 4.6
 
@@ -120,11 +120,11 @@ def backlog_axes(axes: Axes, comparison: Comparison) -> None:
 
 def label(outcome: Outcome) -> str:
     """What the legend calls it."""
-    return f"{outcome.design} (rung {outcome.rung})"
+    return f"{outcome.design} ({rung(outcome.rung)})"
 
 
 def short(comparison: Comparison) -> str:
     """The load in one line."""
     load = comparison.load
     workers = f"{comparison.workers} worker{'s' if comparison.workers > 1 else ''}"
-    return f"{load.name}: {load.jobs:,} jobs, {count(load.offered)} erlangs, {workers}"
+    return f"{plain(load.name)}: {load.jobs:,} jobs, {count(load.offered)} erlangs, {workers}"

@@ -6,7 +6,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from simulate.intervals import Interval
 from simulate.plan import Plan
 from simulate.plots.style import BAD_COLOUR, DOTS_PER_INCH, GOOD_COLOUR, look, tidy
-from simulate.words import count, duration
+from simulate.words import count, duration, plain
 
 
 def plan_figure(found: Plan) -> Figure:
@@ -38,7 +38,7 @@ def plan_figure(found: Plan) -> Figure:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("workers")
     axes.set_ylabel(f"waiting time, p{goal.percent:g}")
-    axes.set_title(f"{found.load.name}: {count(found.load.offered)} erlangs", fontsize=11)
+    axes.set_title(f"{plain(found.load.name)}: {count(found.load.offered)} erlangs", fontsize=11)
     axes.legend(frameon=False, fontsize=9)
     tidy(axes)
     return figure

@@ -6,7 +6,7 @@ from matplotlib.ticker import FuncFormatter
 from simulate.intervals import Interval
 from simulate.plots.style import DOTS_PER_INCH, IDEAL_COLOUR, look, tidy
 from simulate.sweep import Sweep
-from simulate.words import duration
+from simulate.words import duration, rung
 
 # How a line of theory is drawn, by what it is worth, and what the legend calls it.
 TRUSTS = (
@@ -39,7 +39,7 @@ def sweep_figure(found: Sweep) -> Figure:
                 markersize=6,
                 capsize=3,
                 elinewidth=1.2,
-                label=f"{series.design} (rung {series.rung})",
+                label=f"{series.design} ({rung(series.rung)})",
             )
         refused += [(p.value, series.design) for p in series.points if not isinstance(p.simulated, Interval)]
     trusts = {line.trust for series in found.series for _, line in series.line}

@@ -178,8 +178,8 @@ def test_the_azure_log_is_compared(tmp_path: Path) -> None:
     assert "assumed" in comparison["load"]["assumed"][0]
     assert str(log.parent) not in ended.stdout  # a result is the same wherever the log lies
     for design in comparison["designs"]:
-        assert design["in_peace"]["lost"] == design["one_process_killed_halfway"]["lost"] == 0
-        assert design["one_process_killed_halfway"]["killed"] == 1
+        assert design["in_peace"]["lost"] == design["with_faults"]["lost"] == 0
+        assert design["with_faults"]["killed"] == 1
 
 
 def test_the_grid_log_is_compared_at_eighteen_hundred_workers(tmp_path: Path) -> None:

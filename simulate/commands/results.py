@@ -1,0 +1,60 @@
+"""What a verb leaves behind: figure, JSON and CSV in a folder, a page if one is wanted; and what it prints."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from matplotlib.figure import Figure
+
+from simulate import experiments, page
+from simulate.commands.experiment import described, to_toml
+from simulate.commands.files import prepared, save_figure, save_rows, save_text
+from simulate.commands.terminal import console
+from simulate.report import Out, written
+
+
+class Result(NamedTuple):
+    """A result in every shape that it has."""
+
+    title: str
+    data: dict[str, Any]  # for JSON
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]  # for CSV
+    figures: Callable[[], Sequence[Figure]]  # the first is the verb's picture
+    report: Callable[[Out], None]
+
+
+def ready(options: argparse.Namespace) -> Path:
+    """The folder for results; what cannot be written later is refused now."""
+    if options.save_experiment is not None:
+        prepared(options.save_experiment.parent, "--save-experiment")
+    return prepared(options.output)
+
+
+def publish(options: argparse.Namespace, stem: str, result: Result) -> None:
+    """Writes and prints it all; `ready` has been asked before the work."""
+    folder: Path = options.output
+    experiment = described(options)
+    text = experiments.as_json({**result.data, "experiment": experiment})
+    files = {
+        name: folder / f"{stem}.{ending}" for name, ending in (("Figure", "png"), ("JSON", "json"), ("CSV", "csv"))
+    }
+    drawn = result.figures()
+    save_figure(files["Figure"], drawn[0])
+    save_text(files["JSON"], text)
+    save_rows(files["CSV"], result.header, result.rows)
+    if options.html:
+        files["Page"] = folder / f"{stem}.html"
+        save_text(files["Page"], page.make(result.title, result.report, drawn, to_toml(experiment), text))
+    if options.save_experiment is not None:
+        files["Experiment"] = options.save_experiment
+        # Files are named from where the experiment stands.
+        options.folder = options.save_experiment.parent
+        save_text(files["Experiment"], to_toml(described(options)))
+    if options.json:
+        print(text, end="")
+    else:
+        out = console()
+        result.report(out)
+        written(out, files)
