@@ -6,6 +6,7 @@ An experiment takes loads and seeds and returns its result as data; it prints no
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,9 @@ from simulate.overload import drain_times as drain_times
 from simulate.overload import overload as overload
 from simulate.priorities import priorities as priorities
 from simulate.recursion import first_come_first_served
-from simulate.replications import Difference, Estimates, Run, differences, estimate, rows, spread
+from simulate.replications import Difference, Estimates, Run, by_queue, differences, estimate, rows, spread
 from simulate.retries import retries as retries
+from simulate.words import duration
 from simulate.workload import Load, generate
 
 # The share of one process that the light load keeps busy, and of all workers that the full one does.
@@ -47,7 +49,8 @@ class Faults:
 
 KILLED_HALFWAY = Faults(
     "killed halfway",
-    "the first process to start a job after half of the jobs have come is killed in the middle of it",
+    "the first process to start a job after half of the jobs have come is killed in the middle of it, and a supervisor "
+    f"starts a new one {duration(faults.NOTHING.restart_after)} later",
     lambda load, seed: faults.one_kill_halfway(load),
 )
 
@@ -61,6 +64,7 @@ class Outcome:
     shows: str
     peace: Measures
     killed: Measures
+    queues: dict[str, Spread]  # waiting in peace, of each queue of the load, by the name of its estimate
     waiting_quantiles: Numbers  # QUANTILES + 1 waiting times from the shortest to the longest, in peace
     backlog_times: Numbers
     backlog_jobs: Numbers
@@ -73,6 +77,7 @@ class Outcome:
             "shows": self.shows,
             "in_peace": self.peace.to_dict(),
             "with_faults": self.killed.to_dict(),
+            "queues": {name: asdict(spread) for name, spread in self.queues.items()},
             "waiting_seconds_at_even_quantiles": self.waiting_quantiles.tolist(),
             "backlog": {"seconds": self.backlog_times.tolist(), "jobs": self.backlog_jobs.tolist()},
         }
@@ -87,6 +92,7 @@ class Comparison:
     seed: int
     costs: Costs
     faults: Faults
+    queues: str | None  # what workers of designs with queues serve, in order
     restart_after: float
     outcomes: tuple[Outcome, ...]
     ideal: Spread  # waiting time of first come, first served by the same number of workers, if nothing cost anything
@@ -116,6 +122,7 @@ class Comparison:
             "costs_seconds": self.costs.seconds,
             "costs_are": self.costs.origin,
             "faults": {"name": self.faults.name, "words": self.faults.words},
+            "queues": self.queues,
             "restart_after_seconds": self.restart_after,
             "ideal_waiting": asdict(self.ideal),
             "ideal_waiting_seconds_at_even_quantiles": self.ideal_quantiles.tolist(),
@@ -162,6 +169,7 @@ def compare(
     seed: int = 0,
     others: Sequence[tuple[int, Load]] = (),
     faulty: Faults = KILLED_HALFWAY,
+    queues: str | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
     """Replays one load against each design, in peace and with faults.
@@ -169,7 +177,9 @@ def compare(
     Designs with one process by nature run one, all others `workers`. `others` are further loads of the same kind, each
     with its seed: with them every number gets an interval, and differences between designs are taken load by load.
     `progress` is called with the number of jobs done so far over all runs; `runs` times the jobs of all loads make the
-    whole. Raises ValueError for an unknown design or without workers.
+    whole. `queues` is what workers serve, in order, in designs that have queues: "critical,default", or "*".
+
+    Raises ValueError for an unknown design or without workers.
     """
     if workers < 1:
         raise ValueError(f"{workers} workers cannot do anything; there must be one at least")
@@ -188,9 +198,10 @@ def compare(
         ideal_waits.append(first_come_first_served(own_load.arrived, own_load.service, workers) - own_load.arrived)
         for name in designs:
             kind = ladder.find(name)
-            peace, processes = play(kind, own_load, workers, costs, own_seed, faults.NOTHING, tell)
+            serves = {"queues": queues} if queues and "queues" in signature(kind).parameters else {}
+            peace, processes = play(kind, own_load, workers, costs, own_seed, faults.NOTHING, tell, **serves)
             finished += own_load.jobs
-            killed, _ = play(kind, own_load, workers, costs, own_seed, plan, tell)
+            killed, _ = play(kind, own_load, workers, costs, own_seed, plan, tell, **serves)
             finished += own_load.jobs
             in_peace, with_kill = measure(peace, processes), measure(killed, processes)
             arrived, starts, ends = (peace.ledger.column(column) for column in ("arrived", "first_start", "ended"))
@@ -205,6 +216,10 @@ def compare(
                         shows=kind.shows,
                         peace=in_peace,
                         killed=with_kill,
+                        queues={
+                            name: Spread.of(waits[~np.isnan(waits)])
+                            for name, [waits] in by_queue([own_load], [run.waiting]).items()
+                        },
                         waiting_quantiles=quantiles(waiting_times(peace.ledger)),
                         backlog_times=times,
                         backlog_jobs=jobs,
@@ -217,6 +232,7 @@ def compare(
         seed=seed,
         costs=costs,
         faults=faulty,
+        queues=queues,
         restart_after=plan.restart_after,
         outcomes=tuple(outcomes),
         ideal=Spread.of(ideal_waits[0]),

@@ -98,10 +98,23 @@ def estimate(design: str, runs: Sequence[Run]) -> Estimates:
     measures: dict[str, Estimate] = {}
     for name, waits in (("waiting", [run.waiting for run in runs]), ("sojourn", [run.sojourn for run in runs])):
         measures |= spread(name, waits)
+    for name, waits in by_queue([run.load for run in runs], [run.waiting for run in runs]).items():
+        found = spread(name, waits)
+        measures |= {measure: found[measure] for measure in (f"{name}_mean", f"{name}_p95")}
     for name, take in WHOLE.items():
         measures[name] = of_all(mean_interval, [take(run) for run in runs])
     long_run, cut = in_the_long_run(runs)
     return Estimates(design, measures, long_run, cut)
+
+
+def by_queue(loads: Sequence[Load], waits: Sequence[Numbers]) -> dict[str, list[Numbers]]:
+    """The waiting times of each queue apart, run by run; nothing where loads have no queues."""
+    queues = [np.array(load.queues or ()) for load in loads]
+    every = sorted({name for load in loads for name in load.queues or ()})
+    return {
+        f"queue {name}: waiting": [own[names == name] for names, own in zip(queues, waits, strict=True)]
+        for name in every
+    }
 
 
 def spread(name: str, runs: Sequence[Numbers]) -> dict[str, Estimate]:

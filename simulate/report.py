@@ -87,10 +87,7 @@ def comparisons(console: Out, found: Sequence[Comparison]) -> None:
             "[bold]Looks[/]: polling designs look each ten seconds. An idle worker of minique is woken by a "
             "bell, and looks once a second all the same, in the trip that gives its sign of life."
         )
-    console.print(
-        f"[bold]{first.faults.name.capitalize()}[/]: the same load again; {first.faults.words}, and a supervisor "
-        f"starts a new one {duration(first.restart_after)} later."
-    )
+    console.print(f"[bold]{first.faults.name.capitalize()}[/]: the same load again; {first.faults.words}.")
     console.print(f"[bold]Costs[/]: {first.costs.words()}.")
 
 
@@ -239,8 +236,9 @@ def comparison_table(comparison: Comparison) -> Table:
         """Of a single run there are numbers without an interval."""
         if comparison.replications > 1:
             return ""
-        spread, _, which = measure.partition("_")
-        return words(getattr(getattr(outcome.peace, spread), which))
+        spread, _, which = measure.rpartition("_")
+        of = outcome.queues[spread] if spread in outcome.queues else getattr(outcome.peace, spread)
+        return words(getattr(of, which))
 
     def alone(spread: object, measure: str) -> str:
         return "" if comparison.replications > 1 else duration(getattr(spread, measure.partition("_")[2]))
@@ -258,6 +256,10 @@ def comparison_table(comparison: Comparison) -> Table:
     row("processes", lambda o, e: f"{o.peace.processes:,}", f"{comparison.workers:,}", last=True)
     for which in ("p50", "p95", "p99", "mean"):
         times(f"waiting time {which}", f"waiting_{which}", last=which == "mean")
+    queues = [name for name in comparison.estimates[0].measures if name.startswith("queue ")]
+    for place, name in enumerate(queues):
+        queue, _, which = name.rpartition("_")
+        times(escape(f"{queue} {which}"), name, last=place == len(queues) - 1)
     row("waiting time mean, long run", lambda o, e: plus_minus(e.long_run, duration), last=True)
     for which in ("p50", "p95", "p99"):
         times(f"sojourn time {which}", f"sojourn_{which}", last=which == "p99")
@@ -269,6 +271,9 @@ def comparison_table(comparison: Comparison) -> Table:
     row("jobs lost", lambda o, e: f"{o.peace.lost:,}")
     row("jobs run twice", lambda o, e: f"{o.peace.finished_twice:,}", last=True)
     row(f"{comparison.faults.name}: jobs lost", lambda o, e: f"{o.killed.lost:,}")
+    if any(outcome.killed.failures for outcome in comparison.outcomes):
+        row("  attempts that raised", lambda o, e: f"{o.killed.failures:,}")
+        row("  jobs given up as failed", lambda o, e: f"{o.killed.left.get('failed', 0):,}")
     row("  jobs started again", lambda o, e: f"{o.killed.started_again:,}")
     row("  jobs run twice", lambda o, e: f"{o.killed.finished_twice:,}")
     row("  recovery time", lambda o, e: recovery(o, e, comparison.replications))

@@ -1,14 +1,16 @@
 """`compare`: one load, several designs: who waits how long, and what a crash costs."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from minique.errors import MiniqueError
+from minique.subscription import Subscription
 from simulate import designs as ladder
 from simulate import experiments, replications, report
+from simulate.commands.faults import chosen_faults, fault_options
 from simulate.commands.options import (
-    DEFAULT_JOBS,
     DEFAULT_REPLICATIONS,
     DEFAULT_WORKERS,
     FINE,
@@ -17,6 +19,7 @@ from simulate.commands.options import (
     chosen_costs,
     chosen_loads,
     costs_option,
+    generated_options,
     keeping_options,
     names,
     output_options,
@@ -29,6 +32,7 @@ from simulate.commands.results import Result, publish, ready
 from simulate.commands.terminal import progress_bar
 from simulate.experiments import Comparison
 from simulate.plots import compare_figure
+from simulate.workload import Load
 
 if TYPE_CHECKING:
     from simulate.commands.options import Verbs
@@ -39,20 +43,9 @@ def add(verbs: "Verbs") -> None:
     one = verb(verbs, "compare", run, help="one load, several designs: who waits how long, and what a crash costs")
     load = one.add_argument_group("the load")
     trace_options(load)
-    load.add_argument(
-        "--load",
-        choices=("poisson", "bursty", "twin"),
-        help="generate one load of this kind (default: a light and a full one)",
-    )
-    load.add_argument(
-        "--jobs", type=positive(int), metavar="N", help=f"how many jobs to generate (default: {DEFAULT_JOBS:,})"
-    )
-    load.add_argument(
-        "--rate",
-        type=positive(float),
-        metavar="R",
-        help=f"arrivals per second (default: to keep {experiments.FULL_SHARE:.0%}% of the workers busy)",
-    )
+    usual = f" (default: to keep {experiments.FULL_SHARE:.0%}% of the workers busy)"
+    generated_options(load, "a light and a full one", usual)
+    fault_options(one)
     one.add_argument(
         "--workers",
         type=positive(int),
@@ -67,6 +60,12 @@ def add(verbs: "Verbs") -> None:
         metavar="A,B",
         help=f"which, separated by commas, of {', '.join(ladder.KNOWN)}; or all, the ladder; or a file with a design "
         "of your own, such as mine.py (default: %(default)s)",
+    )
+    one.add_argument(
+        "--queues",
+        metavar="Q,Q",
+        help="what workers serve, the most urgent first, in designs that have queues; * is all in turn (default: "
+        "one queue for all jobs)",
     )
     one.add_argument(
         "--replications",
@@ -84,7 +83,8 @@ def add(verbs: "Verbs") -> None:
 def run(options: argparse.Namespace, clock: Clock) -> int:
     """The verb `compare`."""
     designs = chosen_designs(options)
-    sets, costs = chosen_loads(options), chosen_costs(options)
+    faulty, sets, costs = chosen_faults(options), chosen_loads(options), chosen_costs(options)
+    check_queues(options.queues, sets)
     ready(options)
     done: list[Comparison] = []
     times = experiments.runs(designs)
@@ -100,6 +100,8 @@ def run(options: argparse.Namespace, clock: Clock) -> int:
                     costs=costs,
                     seed=seed,
                     others=others,
+                    faulty=faulty,
+                    queues=options.queues,
                     progress=partial(_advance, advance, before),
                 )
             )
@@ -131,6 +133,24 @@ def chosen_designs(options: argparse.Namespace) -> list[str]:
             raise UsageError(f"--designs: {found[called]} and {name} are both called {called!r}; rename one of them")
         found[called] = name
     return chosen
+
+
+def check_queues(serves: str | None, sets: Sequence[Sequence[tuple[int, Load]]]) -> None:
+    """Raises UsageError for queues that the load does not have, or that nobody would serve."""
+    if serves is None:
+        return
+    for (_, load), *_ in sets:
+        if load.queues is None:
+            raise UsageError(
+                f"--queues: the load {load.name} has none; give --shares critical=0.2,default=0.8 or a trace"
+            )
+        try:
+            terms = Subscription.parse(serves)
+        except MiniqueError as problem:
+            raise UsageError(f"--queues: {problem}") from None
+        unserved = sorted({queue for queue in load.queues if not terms.serves(queue)})
+        if unserved:
+            raise UsageError(f"--queues: nobody would serve {', '.join(unserved[:5])}; name it, or end with *")
 
 
 def _advance(advance: Callable[[int], None], before: int, jobs: int) -> None:

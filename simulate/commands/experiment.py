@@ -58,8 +58,11 @@ def keys(parser: argparse.ArgumentParser) -> Iterator[Key]:
 # Writing.
 
 
-def described(options: argparse.Namespace) -> dict[str, Any]:
-    """The experiment that the options ask for, whole: also what nobody mentioned and so is as usual."""
+def described(options: argparse.Namespace, folder: Path | None = None) -> dict[str, Any]:
+    """The experiment that the options ask for, whole: also what nobody mentioned and so is as usual.
+
+    Files are named from `folder`; without one by their names alone, so that a result is the same wherever they lie.
+    """
     parser: argparse.ArgumentParser = options.parser
     found: dict[str, Any] = {"verb": options.verb}
     tables: dict[str, dict[str, Any]] = {}
@@ -68,20 +71,14 @@ def described(options: argparse.Namespace) -> dict[str, Any]:
         if key.name == COSTS or value is None:
             continue
         into = tables.setdefault(key.table, {}) if key.table else found
-        into[key.name] = written(value, folder_of(options))
+        into[key.name] = written(value, folder)
     if hasattr(options, COSTS):
         costs = chosen_costs(options)
         tables[COSTS] = {**costs.seconds, "origin": costs.origin}
     tables[FILES] = {
-        os.path.relpath(path, folder_of(options)): hashlib.sha256(Path(path).read_bytes()).hexdigest()
-        for path in files_of(options)
+        file_name(path, folder): hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in files_of(options)
     }
     return found | {table: rows for table, rows in tables.items() if rows}
-
-
-def folder_of(options: argparse.Namespace) -> Path:
-    """The folder from which the experiment names its files."""
-    return Path(getattr(options, "folder", "."))
 
 
 def files_of(options: argparse.Namespace) -> list[str]:
@@ -91,13 +88,18 @@ def files_of(options: argparse.Namespace) -> list[str]:
     return [*([trace] if trace else []), *(name for name in designs if name.endswith(".py"))]
 
 
-def written(value: Any, folder: Path) -> Any:
+def written(value: Any, folder: Path | None) -> Any:
     """A value as it stands in a file."""
     if isinstance(value, (list, tuple)):
         return [written(one, folder) for one in value]
     if isinstance(value, str) and is_file_name(value):
-        return os.path.relpath(value, folder)
+        return file_name(value, folder)
     return value
+
+
+def file_name(path: str, folder: Path | None) -> str:
+    """How a file is named from a folder."""
+    return Path(path).name if folder is None else os.path.relpath(path, folder)
 
 
 def is_file_name(text: str) -> bool:
@@ -188,7 +190,7 @@ def read(path: Path, parsers: Mapping[str, argparse.ArgumentParser]) -> argparse
         if key.action.required and not any(one.startswith(f"--{option(key)}=") for one in arguments):
             raise file.wrong(f"it lacks {key.words} ({key.action.help}), which {verb} cannot do without")
     options = parser.parse_args(arguments)
-    options.verb, options.folder = verb, path.parent
+    options.verb = verb
     if costs is not None:
         if not hasattr(options, COSTS):
             raise file.wrong(f"{verb} has no costs; leave the table out", COSTS)

@@ -1,13 +1,18 @@
 """What several verbs may be asked for: numbers, loads, costs, folders; and how what cannot be done is refused."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from minique.subscription import check_queue_name
 from simulate import calibrate, experiments, replications, traces
 from simulate.costs import Costs
-from simulate.workload import Load, generate
+from simulate.service_times import KINDS, ServiceTimes
+from simulate.workload import LOADS, Load, generate, stream
 
 DEFAULT_JOBS = 10_000
 DEFAULT_WORKERS = 8
@@ -103,6 +108,29 @@ def names(text: str) -> list[str]:
 names.kind = "names"  # type: ignore[attr-defined]
 
 
+def shares(text: str) -> tuple[str, ...]:
+    """Queues and their shares of all jobs."""
+    found = tuple(names(text))
+    queues = [one.partition("=")[0].strip() for one in found]
+    for one, queue in zip(found, queues, strict=True):
+        try:
+            is_good = 0 < float(one.partition("=")[2]) < float("inf")
+        except ValueError:
+            is_good = False
+        if not is_good:
+            raise argparse.ArgumentTypeError(f"{one!r} is no queue with its share, such as critical=0.2")
+        try:
+            check_queue_name(queue)
+        except ValueError as problem:
+            raise argparse.ArgumentTypeError(str(problem)) from None
+    if len(set(queues)) < len(queues) or not found:
+        raise argparse.ArgumentTypeError(f"{text!r} names a queue twice, or none")
+    return found
+
+
+shares.kind = "names"  # type: ignore[attr-defined]
+
+
 # Options that several verbs have.
 
 
@@ -111,6 +139,35 @@ def trace_options(one: argparse._ActionsContainer) -> None:
     one.add_argument("--trace", metavar="FILE", help="replay a log: .swf, .csv or .jsonl, each also with .gz")
     one.add_argument("--scale", type=positive(float), metavar="K", help="with --trace: divide all times by K")
     one.add_argument("--limit", type=positive(int), metavar="N", help="with --trace: only its first N jobs")
+
+
+def generated_options(one: argparse._ActionsContainer, usual: str, rate: str) -> None:
+    """The options by which a load is generated."""
+    one.add_argument("--load", choices=tuple(LOADS), help=f"generate one load of this kind (default: {usual})")
+    one.add_argument(
+        "--jobs", type=positive(int), metavar="N", help=f"how many jobs to generate (default: {DEFAULT_JOBS:,})"
+    )
+    one.add_argument("--rate", type=positive(float), metavar="R", help=f"arrivals per second{rate}")
+    one.add_argument(
+        "--service",
+        choices=tuple(kind for kind in KINDS if kind != "sample"),
+        help="how long jobs take (default: as in the Azure code trace of 2023)",
+    )
+    one.add_argument(
+        "--mean", type=positive(float), metavar="S", help="with --service: seconds, on average (default: 1)"
+    )
+    one.add_argument(
+        "--variance",
+        type=not_negative,
+        metavar="X",
+        help="with lognormal or hyperexponential ones: over their squared mean (default: 4)",
+    )
+    one.add_argument(
+        "--shares",
+        type=shares,
+        metavar="Q=X,Q=X",
+        help="deal the jobs out to queues, such as critical=0.2,default=0.8 (default: one queue)",
+    )
 
 
 def seed_option(one: argparse._ActionsContainer) -> None:
@@ -176,7 +233,7 @@ def chosen_loads(options: argparse.Namespace) -> list[list[tuple[int, Load]]]:
     Raises UsageError where they contradict each other.
     """
     if options.trace is not None:
-        for name in ("load", "jobs", "rate", "replications"):
+        for name in ("load", "jobs", "rate", "service", "mean", "variance", "shares", "replications"):
             if getattr(options, name) is not None:
                 raise UsageError(
                     f"--{name} is for generated loads and --trace brings its own; leave one of them out"
@@ -194,8 +251,36 @@ def chosen_loads(options: argparse.Namespace) -> list[list[tuple[int, Load]]]:
 
 def generated_loads(options: argparse.Namespace, seed: int) -> list[Load]:
     """One load of each kind that the options ask for, from this seed."""
-    jobs = options.jobs or DEFAULT_JOBS
-    if options.load is None and options.rate is None:
-        return list(experiments.default_loads(jobs, options.workers, seed))
-    erlangs = experiments.FULL_SHARE * options.workers
-    return [generate(options.load or "twin", jobs, seed, rate=options.rate, erlangs=erlangs)]
+    jobs, service = options.jobs or DEFAULT_JOBS, chosen_service(options)
+    if all(getattr(options, name) is None for name in ("load", "rate", "service")):
+        found = list(experiments.default_loads(jobs, options.workers, seed))
+    else:
+        erlangs = experiments.FULL_SHARE * options.workers
+        found = [generate(options.load or "twin", jobs, seed, rate=options.rate, erlangs=erlangs, service=service)]
+    return [dealt(load, options.shares, seed) for load in found] if options.shares else found
+
+
+def chosen_service(options: argparse.Namespace) -> ServiceTimes | None:
+    """How long jobs take, if that is asked for. Raises UsageError for a distribution that there is not."""
+    if options.service is None:
+        for name in ("mean", "variance"):
+            if getattr(options, name) is not None:
+                raise UsageError(f"--{name} needs --service {'|'.join(KINDS[:-1])}")
+        return None
+    if options.variance is not None and options.service not in ("lognormal", "hyperexponential"):
+        raise UsageError(f"--variance is for lognormal and hyperexponential times; {options.service} ones have theirs")
+    more = {} if options.variance is None else {"variation": options.variance}
+    try:
+        return ServiceTimes(options.service, options.mean or 1.0, **more)
+    except ValueError as problem:
+        raise UsageError(f"--service: {problem}") from None
+
+
+def dealt(load: Load, shares: Sequence[str], seed: int) -> Load:
+    """The same load with a queue for each job, drawn by the shares."""
+    queues = [one.partition("=")[0].strip() for one in shares]
+    weights = np.array([float(one.partition("=")[2]) for one in shares])
+    weights = weights / weights.sum()
+    drawn = stream(seed, "queues").choice(len(queues), load.jobs, p=weights)
+    words = ", ".join(f"{queue} {weight:.0%}" for queue, weight in zip(queues, weights, strict=True))
+    return replace(load, words=f"{load.words}; queues: {words}", queues=tuple(queues[place] for place in drawn))

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from simulate import plan, report
 from simulate.commands.options import (
-    DEFAULT_JOBS,
     DEFAULT_REPLICATIONS,
     FAILED,
     FINE,
@@ -14,6 +13,7 @@ from simulate.commands.options import (
     chosen_costs,
     chosen_loads,
     costs_option,
+    generated_options,
     keeping_options,
     not_negative,
     output_options,
@@ -49,9 +49,7 @@ def add(verbs: "Verbs") -> None:
     )
     load = one.add_argument_group("the load")
     trace_options(load)
-    load.add_argument("--load", choices=("poisson", "bursty", "twin"), help="generate this kind (default: twin)")
-    load.add_argument("--rate", type=positive(float), metavar="R", help="of a generated load: arrivals per second")
-    load.add_argument("--jobs", type=positive(int), metavar="N", help=f"to generate (default: {DEFAULT_JOBS:,})")
+    generated_options(load, "twin", ", in which jobs come now")
     one.add_argument("--replications", type=positive(int), metavar="N", help=f"default: {DEFAULT_REPLICATIONS}")
     seed_option(one)
     output_options(one, "figure, JSON and CSV go", "table")

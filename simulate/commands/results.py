@@ -49,9 +49,7 @@ def publish(options: argparse.Namespace, stem: str, result: Result) -> None:
         save_text(files["Page"], page.make(result.title, result.report, drawn, to_toml(experiment), text))
     if options.save_experiment is not None:
         files["Experiment"] = options.save_experiment
-        # Files are named from where the experiment stands.
-        options.folder = options.save_experiment.parent
-        save_text(files["Experiment"], to_toml(described(options)))
+        save_text(files["Experiment"], to_toml(described(options, options.save_experiment.parent)))
     if options.json:
         print(text, end="")
     else:
