@@ -225,7 +225,7 @@ def form(source: Path, book: NotebookNode) -> list[str]:
     return wrong + unfounded(book)
 
 
-_NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?")
+_NUMBER = re.compile(r"(?<![\w.])\d+(?:,\d{3})*(?:\.\d+)?")
 
 
 def unfounded(book: NotebookNode) -> list[str]:

@@ -22,6 +22,8 @@ from collections.abc import Callable, Mapping
 from html import escape
 from typing import Any
 
+from redis import Redis
+
 from minique import lua
 from minique.client import Client
 from minique.connect import connect
@@ -183,6 +185,13 @@ def a_private_server() -> ByHand:
     client = connect(_private_url())
     assert isinstance(client.store, RedisStore)
     return ByHand(client.store.server)
+
+
+def a_private_redis() -> Redis:
+    """The same for programs: the usual Python client of a real Valkey server of its own."""
+    store = connect(_private_url()).store
+    assert isinstance(store, RedisStore)
+    return Redis.from_url(store.server.url, decode_responses=True)
 
 
 def a_private_queue(**options: Any) -> Client:

@@ -53,6 +53,16 @@ LESSONS = (
         "Another server to run; looking and taking must fit into one command, or one script.",
     ),
     Lesson(
+        4,
+        "A queue in ten lines",
+        "The loop sleeps while the customer waits, and wakes up for nothing at night. Can nobody wake it when there is "
+        "something to do?",
+        "explain push, pop and blocking; read Little's law off a plot",
+        "two staircases, orders that came and orders that are done, and all that one can read between them",
+        "A charge begins the moment a worker is free: it is woken, and nobody asks in vain.",
+        "What a worker has taken is nowhere but in its hand. It dies, and the charge is lost: a step back.",
+    ),
+    Lesson(
         5,
         "Urgent first",
         "The monthly reports were put into the queue at noon, and since then nobody has been charged. Can the urgent "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from minique import Registry, job
@@ -12,6 +13,7 @@ from notebooks import drawing
 from notebooks.crashing import WHERE, die_before, really_killed
 from notebooks.interleaving import every_interleaving
 from notebooks.peek import ByHand, Names, commands_of, look_into
+from notebooks.playing import play, play_for_real
 from notebooks.shop import Bank
 from simulate.intervals import Interval
 from tests.conftest import clean_up
@@ -142,6 +144,35 @@ class TestPeeking:
         assert ["  in the script", "RPUSH queue:charges job-1"] in rows
         clean_up(store)
         store.close()
+
+
+class TestPlaying:
+    @staticmethod
+    def enqueue(redis, order, cents):
+        redis.rpush("charges", order)
+
+    @staticmethod
+    def worker(redis, charge):
+        while True:
+            if found := redis.blpop("charges", timeout=1):
+                charge(int(found[1]), 1)
+
+    def test_in_virtual_time_the_lines_of_a_lesson_cost_nothing_but_the_work(self):
+        clicks = np.array([0.0, 1.0, 10.0])
+        shop = play(self.enqueue, self.worker, clicks, work=np.array([5.0, 1.0, 1.0]))
+        assert shop.begun.tolist() == [0, 5, 10]
+        assert shop.done.tolist() == [5, 6, 11]
+        assert shop.waited.tolist() == [0, 4, 0]
+        assert shop.inside(np.array([0.5, 1, 5.5, 6, 20])).tolist() == [1, 2, 1, 0, 0]
+        two = play(self.enqueue, self.worker, clicks, work=np.array([5.0, 1.0, 1.0]), workers=2)
+        assert two.done.tolist() == [5, 2, 11]
+
+    def test_for_real_each_order_is_done_after_it_came_and_in_turn(self):
+        clicks = np.array([0.0, 1.0, 1.0])
+        shop = play_for_real(self.enqueue, self.worker, clicks, work=np.full(3, 1.0), speed=20)
+        assert (shop.begun >= clicks).all()
+        assert (shop.done >= shop.begun + 1).all()
+        assert (shop.begun[1:] >= shop.done[:-1]).all()
 
 
 class TestTheShop:
