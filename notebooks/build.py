@@ -392,6 +392,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print("the map is out of date", file=sys.stderr)
             failed = True
     else:
+        refresh_promises()
         write(MAP, map_of_lessons().encode())
     if options.check and failed:
         print("run: make notebooks", file=sys.stderr)
