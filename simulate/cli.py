@@ -14,14 +14,14 @@ from typing import NoReturn
 from simulate.bench import BenchError
 from simulate.calibrate import CostsUnusable
 from simulate.chaos.server import NoServer
-from simulate.commands import bench, calibrate, chaos, compare, explore, live, plan, record, sweep, theory
+from simulate.commands import bench, calibrate, chaos, compare, explore, guarantees, live, plan, record, sweep, theory
 from simulate.commands import run as running
 from simulate.commands.options import FAILED, FINE, INTERRUPTED, USAGE, UsageError
 from simulate.designs.own import DesignError
 from simulate.record import RecordError
 from simulate.traces import TraceError
 
-VERBS = (compare, sweep, plan, theory, running, calibrate, live, record, bench, chaos, explore)
+VERBS = (compare, sweep, plan, theory, running, calibrate, live, record, bench, chaos, explore, guarantees)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -17,6 +17,7 @@ from simulate.commands.terminal import console
 from simulate.explore import command
 from simulate.explore.search import Progress as Searching
 from simulate.explore.story import Story
+from simulate.plots import story_figure
 
 if TYPE_CHECKING:
     from simulate.commands.options import Verbs
@@ -42,7 +43,7 @@ def run(options: argparse.Namespace, clock: Clock) -> int:
 
     def save(story: Story) -> None:
         figure, data = (folder / f"story.{kind}" for kind in ("png", "json"))
-        save_figure(figure, story.figure())
+        save_figure(figure, story_figure(story))
         save_text(data, story.to_json())
         for name, path in (("Figure", figure), ("Story", data)):
             out.print(f"{name}: {escape(str(path))}", soft_wrap=True)

@@ -26,6 +26,11 @@ JANITOR_SECONDS = 600.0
 Held = dict[str, list[str]]
 
 
+def push(server: Server, payload: str) -> None:
+    """What a producer does."""
+    server.rpush(QUEUE, payload)
+
+
 def run(server: Blocking, perform: Callable[[str], object], *, name: str, block: float = BLOCK_SECONDS) -> NoReturn:
     """A worker's life. `perform` forks a child that does the job, and waits for its end."""
     mine = f"backup:{name}"
@@ -51,6 +56,14 @@ def look(server: Server, before: Held) -> Held:
     return now
 
 
+def tidy(server: Server, *, sleep: Callable[[float], object], every: float = JANITOR_SECONDS) -> NoReturn:
+    """The janitor's life."""
+    held: Held = {}
+    while True:
+        sleep(every)
+        held = look(server, held)
+
+
 class Backup(ListDesign):
     """Workers with a list each, and a janitor."""
 
@@ -69,7 +82,7 @@ class Backup(ListDesign):
 
     def enqueue(self, job: int) -> None:
         """A producer's call."""
-        self.server.rpush(QUEUE, str(job))
+        push(self.server, str(job))
         self.shared.serve(QUEUE)
 
     def run(self, process: Process) -> None:
@@ -88,10 +101,7 @@ class Backup(ListDesign):
 
     def _janitor(self) -> None:
         assert self.janitor_seconds is not None
-        server, held = Connection(self.shared), Held()
-        while True:
-            self.world.hub.sleep(self.janitor_seconds)
-            held = look(server, held)
+        tidy(Connection(self.shared), sleep=self.world.hub.sleep, every=self.janitor_seconds)
 
 
 DESIGN = Backup

@@ -36,6 +36,11 @@ class Child(Protocol):
         """Waits for its end, so many seconds at most; says whether it has ended."""
 
 
+def push(server: Server, payload: str) -> None:
+    """What a producer does."""
+    server.rpush(QUEUE, payload)
+
+
 def run(
     server: Blocking,
     start: Callable[[str], Child],
@@ -83,6 +88,20 @@ def give_back(server: Server, payload: str) -> None:
     server.lrem(TAKEN, 1, payload)
 
 
+def keep_reaping(
+    server: Server,
+    *,
+    clock: Callable[[], float],
+    sleep: Callable[[float], object],
+    every: float = REAP_EVERY_SECONDS,
+) -> NoReturn:
+    """The reaper's life."""
+    bare: set[str] = set()
+    while True:
+        sleep(every)
+        bare = reap(server, clock(), bare)
+
+
 class Unfenced(ListDesign):
     """Workers that lease and renew, and a reaper. It is left out while nothing is going to go wrong."""
 
@@ -105,7 +124,7 @@ class Unfenced(ListDesign):
 
     def enqueue(self, job: int) -> None:
         """A producer's call."""
-        self.server.rpush(QUEUE, str(job))
+        push(self.server, str(job))
         self.shared.serve(QUEUE)
 
     def run(self, process: Process) -> None:
@@ -121,11 +140,8 @@ class Unfenced(ListDesign):
         )
 
     def _reaper(self) -> None:
-        server, hub = Connection(self.shared), self.world.hub
-        bare: set[str] = set()
-        while True:
-            hub.sleep(REAP_EVERY_SECONDS)
-            bare = reap(server, hub.now, bare)
+        hub = self.world.hub
+        keep_reaping(Connection(self.shared), clock=hub.clock, sleep=hub.sleep)
 
 
 DESIGN = Unfenced

@@ -45,6 +45,7 @@ KINDS = {
     "follows": "has another job follow it",
     "delayed": "is enqueued for later",
     "unique": "has a unique key, the same for all that have one",
+    "unknown": "is of a class that no worker knows",
 }
 
 
@@ -625,7 +626,7 @@ class _Producer:
         if job.kind == "delayed":
             handle = client.enqueue_in(3, process.job_class)
         else:
-            handle = client.enqueue(process.unique if job.kind == "unique" else process.job_class)
+            handle = client.enqueue(process.kinds.get(job.kind, process.job_class))
         if handle.is_new:
             process.notes.append(Note("stored", handle.id))
         self.state = (number + 1, _UNASKED)
@@ -645,7 +646,10 @@ class ProducerProcess(Process):
         super().__init__(name, subject)
         self.plan = plan
         self.job_class = job_class(retries)
-        self.unique = JobClass("job", _never_called, _SIGNATURE, queue=QUEUE, retries=retries, unique=True)
+        self.kinds = {
+            "unique": JobClass("job", _never_called, _SIGNATURE, queue=QUEUE, retries=retries, unique=True),
+            "unknown": JobClass("of.a.later.release", _never_called, _SIGNATURE, queue=QUEUE, retries=retries),
+        }
 
     def blank(self, incarnation: int) -> Any:
         return (0, _UNASKED)

@@ -18,13 +18,16 @@ from rich.table import Table
 from minique import status
 from minique.errors import MiniqueError
 from minique.wire import Server
+from naive_daemon.database import DatabaseUnusable
 from simulate.explore.actors import KINDS
 from simulate.explore.contents import Draw, LuaServer, MemoryServer, NoSuchText
+from simulate.explore.ladder import replay as ladder
+from simulate.explore.ladder.rungs import LEFT_OUT
 from simulate.explore.mutants import HARMLESS, LUA_HARMLESS, LUA_MUTANTS, MUTANTS, Mutant
-from simulate.explore.replay import replay
+from simulate.explore.replay import Replayed, replay
 from simulate.explore.rules import RULES
 from simulate.explore.search import MANY, Progress, Result, Scope, Search
-from simulate.explore.story import NoStory, Story
+from simulate.explore.story import NoStory, Story, Told
 from simulate.explore.subject import FILES, Change, Subject, changed
 
 DEFAULT_LIMIT_STATES = 5_000_000
@@ -101,7 +104,8 @@ def add_options(parser: argparse.ArgumentParser, positive: Callable[[Any], Calla
     story.add_argument(
         "--server",
         metavar="URL",
-        help=f"with --replay: redis:// or unix://; what is in its namespace {NAMESPACE!r} is thrown away",
+        help=f"with --replay: redis:// or unix://, where what is in the namespace {NAMESPACE!r} is thrown away; or a "
+        "new file, for a story of a design with a table",
     )
 
 
@@ -331,25 +335,50 @@ def _replay(options: argparse.Namespace, console: Console) -> bool:
         raise Wrong(f"{options.replay} cannot be read: {error}") from None
     except NoStory as error:
         raise Wrong(f"{options.replay}: {error}") from None
+
+    def show(n: int, step: Told) -> None:
+        mark = "✗" if step.is_fault else " "
+        console.print(f"{n:3} {mark} {step.who:12} {step.words}", markup=False, highlight=False, soft_wrap=True)
+
+    if story.design != "minique" and ladder.is_on_table(story):
+        return _replay_on_file(options, story, show, console)
     server = Server(options.server)
     try:
-        changes = changed(story.changes).lua
-        done = replay(
-            story,
-            LuaServer(server, changes, NAMESPACE),
-            lambda n, step: console.print(
-                f"{n:3} {'✗' if step.is_fault else ' '} {step.who:12} {step.words}", markup=False, highlight=False
-            ),
-        )
+        done: Replayed | ladder.Replayed
+        if story.design == "minique":
+            done = replay(story, LuaServer(server, changed(story.changes).lua, NAMESPACE), show)
+        else:
+            done = ladder.replay(story, ladder.RealLists(server, LEFT_OUT), show)
     except (NoStory, NoSuchText) as error:
         raise Wrong(f"{options.replay}: {error}") from None
     except MiniqueError as error:
         raise Wrong(f"--server: {error}") from None
     finally:
         server.close()
+    return _compared(console, done, str(server))
+
+
+def _replay_on_file(
+    options: argparse.Namespace, story: Story, show: Callable[[int, Told], None], console: Console
+) -> bool:
+    if "://" in options.server:
+        raise Wrong(f"{story.design} keeps its jobs in a SQLite file: name one that is not there yet, as --server FILE")
+    try:
+        rows = ladder.RealRows(Path(options.server))
+    except (NoStory, DatabaseUnusable) as error:
+        raise Wrong(f"--server: {error}") from None
+    try:
+        return _compared(console, ladder.replay(story, rows, show), options.server)
+    except NoStory as error:
+        raise Wrong(f"{options.replay}: {error}") from None
+    finally:
+        rows.database.close()
+
+
+def _compared(console: Console, done: Replayed | ladder.Replayed, where: str) -> bool:
     colour = "green" if done.is_same else "red"
     console.print(
-        f"[bold {colour}]{'The same end' if done.is_same else 'Another end'}[/] on {escape(str(server))} after "
+        f"[bold {colour}]{'The same end' if done.is_same else 'Another end'}[/] on {escape(where)} after "
         f"{done.steps} steps: {escape(done.why)}",
         soft_wrap=True,
     )

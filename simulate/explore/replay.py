@@ -14,6 +14,7 @@ from simulate.explore import rules
 from simulate.explore.actors import Trip
 from simulate.explore.contents import EMPTY, NOW, Bell, LuaServer
 from simulate.explore.rules import Broken, Past
+from simulate.explore.scope import Scope
 from simulate.explore.story import NoStory, Story, Told, described
 from simulate.explore.subject import changed
 
@@ -37,6 +38,7 @@ def replay(story: Story, server: LuaServer, show: Callable[[int, Told], None] = 
             "it changes memory_store.py, and a real server runs the scripts: find it with --backend lua and a change "
             "to a script"
         )
+    assert isinstance(story.scope, Scope)
     processes = {process.name: process for process in story.scope.processes(changed(story.changes))}
     actors = {name: process.first() for name, process in processes.items()}
     server.set_to(EMPTY)

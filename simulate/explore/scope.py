@@ -62,7 +62,7 @@ class Scope:
         plan = [Job(_id(number), kind, number) for number, kind in enumerate(self.jobs)]
         jobs = {job.id: job for job in plan}
         found: list[Process] = [ProducerProcess("producer", subject, plan, self.retries)]
-        schedulers = self.schedulers or int(bool({"delayed", "fails", "once", "dies"} & set(self.jobs)))
+        schedulers = self.schedulers or int(bool({"delayed", "fails", "once", "dies", "unknown"} & set(self.jobs)))
         found += [
             SchedulerProcess(f"scheduler {n}" if schedulers > 1 else "scheduler", subject)
             for n in range(1, schedulers + 1)

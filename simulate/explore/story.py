@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-from matplotlib.figure import Figure
-
 from minique.store import (
     Agenda,
     Arrow,
@@ -32,12 +30,13 @@ from minique.store import (
 )
 from simulate.explore.actors import name_of
 from simulate.explore.contents import Bell, Contents
+from simulate.explore.ladder.scope import Scope as LadderScope
 from simulate.explore.rules import RULES
 from simulate.explore.scope import Scope
 from simulate.explore.subject import Change
 from simulate.explore.telling import Failure, Step
 
-FORMAT = 1
+FORMAT = 2
 
 
 class NoStory(Exception):
@@ -66,9 +65,12 @@ class Told(NamedTuple):
 class Story:
     rule: str
     why: str
-    scope: Scope
+    scope: Scope | LadderScope
     changes: tuple[Change, ...]
     steps: tuple[Told, ...]
+    design: str = "minique"
+    promise: str = ""
+    """The rule in words."""
 
     @classmethod
     def of(cls, failure: Failure, scope: Scope, changes: Sequence[Change] = ()) -> Story:
@@ -87,13 +89,13 @@ class Story:
             )
             for step, after in zip(failure.steps, failure.after, strict=True)
         )
-        return cls(failure.rule, failure.why, scope, tuple(changes), steps)
+        return cls(failure.rule, failure.why, scope, tuple(changes), steps, promise=RULES[failure.rule])
 
     def to_json(self) -> str:
         """One step a line, so that a person can read it."""
         head = {
-            "format": FORMAT, "rule": self.rule, "why": self.why, "scope": asdict(self.scope),
-            "changes": [list(change) for change in self.changes],
+            "format": FORMAT, "design": self.design, "rule": self.rule, "promise": self.promise, "why": self.why,
+            "scope": asdict(self.scope), "changes": [list(change) for change in self.changes],
         }  # fmt: skip
         steps = ",\n  ".join(json.dumps(step._asdict(), ensure_ascii=False) for step in self.steps)
         return f'{json.dumps(head, ensure_ascii=False)[:-1]}, "steps": [\n  {steps}\n]}}\n'
@@ -105,12 +107,14 @@ class Story:
             data = json.loads(text)
             if data["format"] != FORMAT:
                 raise NoStory(f"it has format {data['format']!r}, and this program reads {FORMAT}")
-            scope = Scope(**{**data["scope"], "jobs": tuple(data["scope"]["jobs"])})
+            kind = Scope if data["design"] == "minique" else LadderScope
+            scope = kind(**{**data["scope"], "jobs": tuple(data["scope"]["jobs"])})
             steps = tuple(
                 Told(**{**step, **{name: tuple(step.get(name, ())) for name in ("begun", "after", "order")}})
                 for step in data["steps"]
             )
-            return cls(data["rule"], data["why"], scope, tuple(Change(*one) for one in data["changes"]), steps)
+            changes = tuple(Change(*one) for one in data["changes"])
+            return cls(data["rule"], data["why"], scope, changes, steps, data["design"], data["promise"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise NoStory(f"it is no story of the explorer: {type(error).__name__}: {error}") from None
 
@@ -133,30 +137,10 @@ class Story:
                 row = "".join(f"{'│':{width}}" for _ in lanes)
                 lines += [f"{'':{number}}  {row}    {line}" for line in step.after or ("(nothing is stored)",)]
             before = step.after
-        lines.append(f"\nBroken: {RULES[self.rule]}\n        {self.why}")
+        lines.append(f"\nBroken: {self.promise}\n        {self.why}")
         if any(step.is_fault for step in self.steps):
             lines.append("✗ marks what went wrong in the world; the rest is what the code did with it.")
         return "\n".join(lines)
-
-    def figure(self) -> Figure:
-        """The story as a picture: a lane for each process, time going down."""
-        lanes = self.lanes()
-        figure = Figure(figsize=(7 + 1.3 * len(lanes), 1.5 + 0.42 * len(self.steps)), layout="constrained")
-        axes = figure.subplots()
-        for place, name in enumerate(lanes):
-            axes.axvline(place, color="0.8", linewidth=1, zorder=0)
-            axes.text(place, -0.7, name, ha="center", va="bottom", fontsize=9)
-        right = len(lanes) - 0.4
-        for row, step in enumerate(self.steps):
-            colour = "tab:red" if step.is_fault else "tab:blue"
-            axes.plot([lanes.index(step.who)], [row], "X" if step.is_fault else "o", color=colour, markersize=8)
-            axes.text(right, row, step.words, va="center", fontsize=9, color=colour if step.is_fault else "black")
-            axes.text(right + 3.2, row, "; ".join(step.after), va="center", fontsize=7, color="0.4")
-        axes.set_xlim(-0.6, right + 7)
-        axes.set_ylim(len(self.steps) + 0.3, -1.2)
-        axes.axis("off")
-        figure.suptitle(f"{RULES[self.rule]}\n{self.why}", fontsize=10, color="tab:red")
-        return figure
 
 
 def described(contents: Contents) -> tuple[str, ...]:

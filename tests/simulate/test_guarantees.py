@@ -1,0 +1,287 @@
+"""The guarantee table: what it says of each rung, that it changes with the code, and that its stories are true."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from minique.wire import Server
+from naive_daemon import claiming
+from naive_daemon.database import DONE, Row
+from simulate.designs import backup, unfenced
+from simulate.explore.ladder import replay as ladder
+from simulate.explore.ladder.programs import Connection, Io, Stop
+from simulate.explore.ladder.programs import Table as TableOf
+from simulate.explore.ladder.rungs import LEFT_OUT, RUNGS, Backup, BlockingPop, Cast, Claiming, Rung, Unfenced
+from simulate.explore.ladder.scope import Scope
+from simulate.explore.ladder.search import Search
+from simulate.explore.mutants import MUTANTS
+from simulate.explore.story import NoStory, Story
+from simulate.guarantees import Table, table
+from simulate.guarantees.properties import PROPERTIES
+from simulate.guarantees.table import FAILS, HOLDS, NOT_PROMISED, UNKNOWN, of_minique, of_rung
+from tests.servers import RealServer, find_redis, find_valkey, required
+
+ON_A_TABLE = ("naive", "unclaimed", "claiming")
+BY_NAME = {one.name: one for one in PROPERTIES}
+
+
+@pytest.fixture(scope="module")
+def quick() -> Table:
+    return table()
+
+
+class TestTheTable:
+    # By rung: 0 naive, 1 unclaimed, 2 claiming, 4 resque, 5 blocking, 6 backup, 7 unfenced, 8 minique.
+    @pytest.mark.parametrize(
+        ("property", "verdicts"),
+        [
+            ("stored once", "+++----+"),
+            ("never in no place", "+++--+++"),
+            ("survives worker kill", "+++--+++"),
+            ("survives scheduler kill", ".....+++"),
+            ("slow worker keeps its job", "+--++-++"),
+            ("stale worker cannot finish another's attempt", "+--+++-+"),
+            ("poison stops", "---++--+"),
+            ("delayed moves once", "+-+....+"),
+            ("unknown class kept", "+++++--+"),
+            ("repeat-safe under lost replies", "...----+"),
+            ("no lost wake-up", "....++++"),
+            ("order within a queue", "++++++++"),
+            ("drains when faults stop", "++++++++"),
+        ],
+    )
+    def test_each_rung_keeps_and_breaks_what_it_should(self, quick: Table, property: str, verdicts: str) -> None:
+        signs = {HOLDS: "+", FAILS: "-", NOT_PROMISED: ".", UNKNOWN: "?"}
+        assert "".join(signs[quick.cell(design, property).verdict] for design in quick.designs) == verdicts
+
+    def test_every_property_is_in_the_list_above(self, quick: Table) -> None:
+        assert len(quick.properties) == 13
+
+    def test_what_holds_says_where_it_was_searched(self, quick: Table) -> None:
+        for cell in quick.cells.values():
+            if cell.verdict == HOLDS:
+                assert cell.states > 0
+                assert "worker" in cell.why
+                assert f"{cell.states:,}" in cell.why or ";" in cell.why
+
+    def test_what_fails_has_a_story_that_ends_there(self, quick: Table) -> None:
+        stories = quick.stories()
+        assert {(one.design, one.property) for one in stories} == {
+            key for key, cell in quick.cells.items() if cell.verdict == FAILS
+        }
+        for cell in stories:
+            assert cell.story is not None
+            assert cell.story.why == cell.why
+            assert cell.why in cell.story.timeline()
+            assert Story.from_json(cell.story.to_json()) == cell.story
+
+    def test_what_is_not_promised_says_why(self, quick: Table) -> None:
+        for cell in quick.cells.values():
+            if cell.verdict == NOT_PROMISED:
+                assert cell.why.endswith(".")
+
+    def test_a_design_or_property_that_there_is_not_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="known: naive, unclaimed"):
+            table(["hopeful"])
+        with pytest.raises(ValueError, match="known: stored once"):
+            table(["naive"], ["never late"])
+
+
+class TestThePlainPop:
+    def test_its_hole_is_found_at_once_and_in_six_steps(self) -> None:
+        scope = Scope(2, ("plain",), crashes=1)
+        began = time.process_time()
+        failure = Search(BlockingPop(), scope).run(("lost",), first_only=True).failures["lost"]
+        taken = time.process_time() - began
+        assert [step.who for step in failure.steps] == ["producer"] * 2 + ["worker-1"] * 4
+        assert "takes job 1 off the queue" in failure.steps[-2].words
+        assert "is killed" in failure.steps[-1].words
+        print(f"\n  the plain pop's hole: {taken * 1000:.0f} ms")
+
+
+def verdict(rung: Rung, property: str) -> str:
+    return of_rung(rung, BY_NAME[property]).verdict
+
+
+class WithoutJanitor(Backup):
+    def upkeep(self) -> list[Cast]:
+        return []
+
+
+class GivenBackAtTheStart(WithoutJanitor):
+    """Whoever starts gives back what the dead have in their lists."""
+
+    def worker(self, name: str) -> Cast:
+        def life(io: Io, incarnation: str) -> None:
+            server = Connection(io)
+            for held in server.smembers(backup.LISTS):
+                if not io.is_alive(held.removeprefix("backup:")):
+                    while server.lmove(held, backup.QUEUE, "RIGHT", "LEFT") is not None:
+                        pass
+            backup.run(server, lambda payload: io.work_in_child(int(payload)), name=incarnation, block=0)
+
+        return super().worker(name)._replace(main=life)
+
+    def plain_words(self, stop: Stop, answer: Any) -> str:
+        return "gives back" if stop.what == "lmove" else super().plain_words(stop, answer)
+
+
+class FencedClaiming(Claiming):
+    """Who finishes is asked whether the row is still his."""
+
+    def worker(self, name: str) -> Cast:
+        def life(io: Io, incarnation: str) -> None:
+            class Fenced(TableOf):
+                def mark_done(self, row: Row, now: float) -> None:
+                    self.execute(f"{DONE} AND claimed_by = ?", (now, row.id, incarnation))
+
+            claiming.run(
+                Fenced(io),
+                lambda row: io.work(row.arguments[0]),
+                name=incarnation,
+                clock=io.clock,
+                sleep=io.sleep,
+                every=30.0,
+            )
+
+        return super().worker(name)._replace(main=life)
+
+    def in_words(self, stop: Stop, answer: Any) -> str:
+        return "marks as done if it is his" if stop.what.endswith("claimed_by = ?") else super().in_words(stop, answer)
+
+
+class WithoutReaper(Unfenced):
+    def upkeep(self) -> list[Cast]:
+        return []
+
+
+class WithoutRenewal(Unfenced):
+    def worker(self, name: str) -> Cast:
+        def life(io: Io, incarnation: str) -> None:
+            unfenced.run(
+                Connection(io),
+                lambda payload: io.start(int(payload)),
+                name=incarnation,
+                clock=io.clock,
+                renew_every=unfenced.LEASE_SECONDS * 2,
+                block=0,
+            )
+
+        return super().worker(name)._replace(main=life, longest=30.0)
+
+
+class TestTheCellsChangeWithTheCode:
+    @pytest.mark.parametrize(
+        ("before", "after", "property"),
+        [
+            (BlockingPop, GivenBackAtTheStart, "survives worker kill"),
+            (Claiming, FencedClaiming, "stale worker cannot finish another's attempt"),
+        ],
+    )
+    def test_a_mended_design_holds(self, before: type[Rung], after: type[Rung], property: str) -> None:
+        assert (verdict(before(), property), verdict(after(), property)) == (FAILS, HOLDS)
+
+    @pytest.mark.parametrize(
+        ("before", "after", "property"),
+        [
+            (Backup, WithoutJanitor, "survives worker kill"),
+            (Unfenced, WithoutReaper, "survives worker kill"),
+            (Unfenced, WithoutReaper, "drains when faults stop"),
+            (Unfenced, WithoutRenewal, "slow worker keeps its job"),
+        ],
+    )
+    def test_a_broken_design_fails(self, before: type[Rung], after: type[Rung], property: str) -> None:
+        assert (verdict(before(), property), verdict(after(), property)) == (HOLDS, FAILS)
+
+    @pytest.mark.parametrize(
+        ("mutant", "property"),
+        [
+            ("complete without asking whose it is", "stale worker cannot finish another's attempt"),
+            ("enqueue is not repeatable", "stored once"),
+            ("nobody reaps", "survives worker kill"),
+            ("renew does not renew", "slow worker keeps its job"),
+            ("deaths are not counted", "poison stops"),
+            ("promote only queues", "delayed moves once"),
+            ("promote only removes", "delayed moves once"),
+            ("nobody is rung", "no lost wake-up"),
+            ("enqueue puts first", "order within a queue"),
+            ("the same claim takes other jobs", "repeat-safe under lost replies"),
+            ("claim leaves the job in its queue", "never in no place"),
+        ],
+    )
+    def test_minique_broken_on_purpose_fails_there(self, mutant: str, property: str) -> None:
+        changes = next(one.changes for one in MUTANTS if one.name == mutant)
+        cell = of_minique(BY_NAME[property], changes=changes)
+        assert (cell.verdict, cell.story is not None) == (FAILS, True), cell.why
+
+
+class TestHistoriesEnd:
+    @pytest.mark.parametrize("design", sorted(RUNGS))
+    @pytest.mark.parametrize(
+        "scope",
+        [Scope(1, ("plain",), crashes=1), Scope(2, ("plain",), pauses=1, anywhere=True)],
+        ids=["a kill", "a pause"],
+    )
+    def test_with_whole_histories_the_same_is_seen(self, design: str, scope: Scope) -> None:
+        # A loop that has come round is taken for one that has just begun. Were that wrong, another server state would
+        # be reached, or another rule break, with histories that never end, as far as those are followed.
+        whole, ended = (Search(RUNGS[design](), scope, goes_round=goes_round) for goes_round in (False, True))
+        long, short = whole.run((), limit=4000), ended.run(())
+        assert short.is_whole
+        assert long.states >= short.states or not long.is_whole
+        assert {contents for contents, _ in whole._worlds} <= {contents for contents, _ in ended._worlds}
+        assert set(long.failures) <= set(short.failures)
+
+
+@pytest.fixture(scope="module", params=["valkey", "redis"])
+def server(request: pytest.FixtureRequest) -> Iterator[RealServer]:
+    server = RealServer(request.param, required({"valkey": find_valkey, "redis": find_redis}[request.param]))
+    yield server
+    server.stop()
+
+
+class TestOnARealServer:
+    def test_each_story_ends_there_as_it_did_here(self, server: RealServer, quick: Table) -> None:
+        wire = Server(server.url)
+        try:
+            for cell in quick.stories():
+                assert cell.story is not None
+                if cell.design in ("resque", "blocking", "backup", "unfenced"):
+                    done = ladder.replay(cell.story, ladder.RealLists(wire, LEFT_OUT))
+                    assert done == (len(cell.story.steps), True, cell.why), (cell.design, cell.property)
+        finally:
+            wire.close()
+
+    def test_and_on_a_real_file(self, tmp_path: Path, quick: Table) -> None:
+        for cell in quick.stories():
+            assert cell.story is not None
+            if cell.design in ON_A_TABLE:
+                rows = ladder.RealRows(tmp_path / f"{cell.design}-{BY_NAME[cell.property].name}.db")
+                done = ladder.replay(cell.story, rows)
+                rows.database.close()
+                assert done == (len(cell.story.steps), True, cell.why), (cell.design, cell.property)
+
+    def test_another_end_is_seen(self, server: RealServer, quick: Table) -> None:
+        class Forgetful(ladder.RealLists):
+            def step(self, stop: Stop) -> Any:
+                return 1 if stop.what == "lrem" else super().step(stop)
+
+        story = quick.cell("unfenced", "poison stops").story
+        assert story is not None
+        wire = Server(server.url)
+        try:
+            assert not ladder.replay(story, Forgetful(wire, LEFT_OUT)).is_same
+        finally:
+            wire.close()
+
+    def test_a_file_that_is_there_is_left_alone(self, tmp_path: Path) -> None:
+        path = tmp_path / "mine.db"
+        path.write_text("precious")
+        with pytest.raises(NoStory, match="there already"):
+            ladder.RealRows(path)
+        assert path.read_text() == "precious"
