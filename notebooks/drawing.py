@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
+from matplotlib.lines import Line2D
+from matplotlib.patches import FancyBboxPatch, Patch
 
+from notebooks.stage import Stage
 from simulate.intervals import Interval
 from simulate.plots.style import COLOURS as COLOURS
 from simulate.plots.style import IDEAL_COLOUR
@@ -110,3 +112,57 @@ def bare(axes: Axes, xlim: tuple[float, float], ylim: tuple[float, float]) -> No
     """Axes for a drawing that has no scales."""
     axes.set(xlim=xlim, ylim=ylim)
     axes.axis("off")
+
+
+def stage(axes: Axes, played: Stage, until: float) -> None:
+    """What happened on a stage: a lane for each worker with its work, pauses and leases, and one for the server."""
+    lanes = len(played.lanes)
+    bare(axes, (-3.6, until), (-1.0, lanes + 0.9))
+    for second in range(0, int(until) + 1, 5):
+        axes.axvline(second, ymin=0.06, color="#dddddd", linewidth=0.7, zorder=0)
+        axes.text(second, -0.85, f"{second} s", ha="center", fontsize=9)
+    blue = STATE_COLOURS["leased"]
+    for place, (name, lane) in enumerate(played.lanes.items()):
+        y = lanes - place
+        axes.text(-3.5, y, name, va="center", fontsize=10, weight="bold")
+        for begin, end, how in lane.work:
+            asleep = played.asleep(name, begin, end)
+            for start, stop in awake(begin, end, asleep):
+                axes.barh(y, stop - start, left=start, height=0.42, color=blue, zorder=3)
+            for start, stop in asleep:
+                axes.barh(
+                    y, stop - start, left=start, height=0.42, facecolor="#eeeeee", edgecolor="#999999", hatch="///"
+                )
+                axes.text((start + stop) / 2, y, "asleep", ha="center", va="center", fontsize=9, zorder=4,
+                          bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5})  # fmt: skip
+            refused = any(told.at == end and told.worker == name and told.event == "lease_lost" for told in played.told)
+            mark, colour = ("X", STATE_COLOURS["lost"]) if refused or how != "ended" else ("o", STATE_COLOURS["done"])
+            axes.plot([end], [y], mark, color=colour, markersize=9, markeredgecolor="white", zorder=5)
+        for begin, end, _ in lane.leases:
+            axes.barh(y - 0.33, end - begin, left=begin, height=0.12, color=STATE_COLOURS["delayed"], zorder=2)
+        axes.plot(lane.renewals, [y - 0.33] * len(lane.renewals), "^", color="black", markersize=5, zorder=4)
+    axes.text(-3.5, 0, "the server", va="center", fontsize=10, weight="bold")
+    for begin, end, what in played.states:
+        state, _, claim = what.partition(" under ")
+        stop = end if end < played.states[-1].end else until
+        axes.barh(0, stop - begin, left=begin, height=0.42, color=STATE_COLOURS[state], edgecolor="white", zorder=3)
+        words = f"leased: {claim}" if claim else state
+        if stop - begin > 0.3 * len(words):
+            axes.text((begin + stop) / 2, 0, words, ha="center", va="center", fontsize=9, color="white", zorder=4)
+    key = [
+        Patch(color=blue, label="works"),
+        Patch(color=STATE_COLOURS["delayed"], label="has the lease"),
+        Line2D([], [], marker="^", color="black", linestyle="", label="renews"),
+        Line2D([], [], marker="o", color=STATE_COLOURS["done"], linestyle="", label="done"),
+        Line2D([], [], marker="X", color=STATE_COLOURS["lost"], linestyle="", label="in vain"),
+    ]
+    axes.figure.legend(handles=key, loc="outside lower center", ncols=len(key), frameon=False, fontsize=9)
+
+
+def awake(begin: float, end: float, asleep: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """What is left of a time without those others, which lie within it in order."""
+    left = []
+    for start, stop in asleep:
+        left.append((begin, start))
+        begin = stop
+    return [(start, stop) for start, stop in [*left, (begin, end)] if stop > start]

@@ -73,6 +73,16 @@ LESSONS = (
         "The others wait for it, to the second; the last queue may starve, and nobody is interrupted.",
     ),
     Lesson(
+        8,
+        "Leases, and two workers at once",
+        "A worker holds a charge and is silent. Is it dead, or is it thinking? And if I give its charge to another, "
+        "and it was only thinking?",
+        "explain at-least-once, and stop a sleeper who wakes up",
+        "two workers side by side, their leases, a pause, and a late write that is refused",
+        "Nothing is lost, whoever dies: a job is its worker's until the lease runs out. Who slept too long is refused.",
+        "What a dead worker held waits for the rest of its lease; and it may be done twice, where nobody can refuse.",
+    ),
+    Lesson(
         13,
         "Too much work",
         "It is Christmas, and twice as many orders come as we can charge. Where do we put the rest?",

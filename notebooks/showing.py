@@ -95,7 +95,7 @@ RIGHT, NOT_YET = "Right.", "Not yet."
 
 def judge(yours: object, truth: object, within: float = 0.0) -> None:
     """Says whether an exercise is solved: the same as the truth, numbers within so large a share of it."""
-    if yours is None or yours is ...:
+    if yours is None or yours is ... or (isinstance(yours, (list, tuple)) and ... in yours):
         print(f"{NOT_YET} There is no answer to look at.")
     elif _same(yours, truth, within):
         print(f"{RIGHT} You say {_said(yours)}, and what happened is {_said(truth)}.")

@@ -15,6 +15,7 @@ from notebooks.interleaving import every_interleaving
 from notebooks.peek import ByHand, Names, commands_of, look_into
 from notebooks.playing import play, play_for_real
 from notebooks.shop import Bank
+from notebooks.stage import Stage
 from simulate.intervals import Interval
 from tests.conftest import clean_up
 
@@ -173,6 +174,45 @@ class TestPlaying:
         assert (shop.begun >= clicks).all()
         assert (shop.done >= shop.begun + 1).all()
         assert (shop.begun[1:] >= shop.done[:-1]).all()
+
+
+class TestTheStage:
+    def play(self, **fate):
+        registry, bank = Registry(), Bank()
+
+        @job(queue="charges", registry=registry)
+        def charge(order):
+            bank.charge(order, 1)
+
+        stage = Stage(registry, work=6, lease=10, **fate)
+        stage.mq.enqueue(charge, 44)
+        stage.play(30)
+        return stage, bank.outcome(44)
+
+    def test_in_peace_one_worker_does_it_and_renews_meanwhile(self):
+        stage, outcome = self.play()
+        assert outcome == "done"
+        assert stage.lanes["ada"].work == [(0, 6, "ended")]
+        assert stage.lanes["ada"].leases == [(0, 6, "ada:1")]
+        assert stage.lanes["ada"].renewals == [2.5, 5.0]
+        assert stage.lanes["bob"].work == []
+        assert [span.what for span in stage.states] == ["leased under ada:1", "done"]
+
+    def test_one_that_is_stopped_makes_room_for_the_other(self):
+        stage, outcome = self.play(pauses={"ada": (3, 20)})
+        assert outcome == "done"
+        assert stage.lanes["ada"].leases == [(0, 12.5, "ada:1")]
+        assert stage.asleep("ada", 0, 30) == [(3, 20)]
+        assert stage.asleep("bob", 0, 30) == []
+        assert stage.when("lease_lost") == 20
+        assert drawing.awake(0, 30, [(3, 20)]) == [(0, 3), (20, 30)]
+
+    def test_one_that_is_killed_is_silent(self):
+        stage, outcome = self.play(deaths={"ada": 3.0})
+        assert outcome == "done"
+        assert [told.event for told in stage.told if told.worker == "ada"] == ["claimed"]
+        with pytest.raises(LookupError):
+            stage.when("completed", "ada")
 
 
 class TestTheShop:
