@@ -57,7 +57,8 @@ class Contents:
     """Keys with their types and what they hold."""
 
     def __init__(self, found: Mapping[str, Any], names: Callable[[str], str] = str) -> None:
-        self._rows = [(names(key), _kind(value), _lines(value, names)) for key, value in sorted(found.items())]
+        rows = [(names(key), _kind(value), _lines(value, names)) for key, value in sorted(found.items())]
+        self._rows = sorted(rows)  # again, by the names that are shown
 
     def __repr__(self) -> str:
         return self.text("(nothing)")

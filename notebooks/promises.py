@@ -83,6 +83,16 @@ LESSONS = (
         "What a dead worker held waits for the rest of its lease; and it may be done twice, where nobody can refuse.",
     ),
     Lesson(
+        9,
+        "Later, and again and again",
+        "Charge this customer in thirty days, and then every night at half past two. Do I need cron for that, and what "
+        "if the machine with cron is down?",
+        "build delayed jobs from a sorted set; fire each slot once with two schedulers; read what clock changes do",
+        "a time line with now sweeping over it, and how late a scheduler is that looks only now and then",
+        "What is due runs when it is due, never before; each slot fires once, with as many schedulers as you like.",
+        "Slots missed while no scheduler ran are made up for or given up, as the entry says: somebody has to choose.",
+    ),
+    Lesson(
         13,
         "Too much work",
         "It is Christmas, and twice as many orders come as we can charge. Where do we put the rest?",

@@ -115,5 +115,5 @@ def _said(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.3g}"
     if isinstance(value, (list, tuple)):
-        return ", ".join(map(_said, value))
+        return ", ".join(map(_said, value)) or "nothing"
     return str(value)

@@ -14,6 +14,7 @@ from notebooks.crashing import WHERE, die_before, really_killed
 from notebooks.interleaving import every_interleaving
 from notebooks.peek import ByHand, Names, commands_of, look_into
 from notebooks.playing import play, play_for_real
+from notebooks.really import how_late_for_real
 from notebooks.shop import Bank
 from notebooks.stage import Stage
 from simulate.intervals import Interval
@@ -213,6 +214,17 @@ class TestTheStage:
         assert [told.event for told in stage.told if told.worker == "ada"] == ["claimed"]
         with pytest.raises(LookupError):
             stage.when("completed", "ada")
+
+
+def test_a_real_scheduler_is_never_early():
+    registry = Registry()
+
+    @job(queue="charges", registry=registry)
+    def charge(order, cents): ...
+
+    late = how_late_for_real(charge, jobs=4)
+    assert len(late) == 4
+    assert min(late) >= 0
 
 
 class TestTheShop:
