@@ -45,6 +45,15 @@ def without_collector() -> Iterator[None]:
             gc.enable()
 
 
+class Odometer:
+    """How many jobs this process has simulated so far. It is for people to look at, and decides nothing."""
+
+    jobs = 0
+
+
+odometer = Odometer()
+
+
 class Process:
     """One operating-system process of a design, under a supervisor: if it is killed, another takes its number."""
 
@@ -218,6 +227,7 @@ class World:
             hub.at(self._arrived[0] + design.enqueue_seconds, self._arrive, 0)
             with without_collector():
                 hub.run()
+        odometer.jobs += self.ledger.jobs
         if wrong := self.ledger.broken_rules() + design.complaints():
             raise RuntimeError(f"{design.name}: {'; '.join(wrong)}")
         if self._progress is not None:

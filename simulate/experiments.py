@@ -6,6 +6,7 @@ An experiment takes loads and seeds and returns its result as data; it prints no
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from inspect import signature
 from typing import Any
 
@@ -170,6 +171,7 @@ def compare(
     others: Sequence[tuple[int, Load]] = (),
     faulty: Faults = KILLED_HALFWAY,
     queues: str | None = None,
+    faithful: bool = False,
     progress: Progress | None = None,
 ) -> Comparison:
     """Replays one load against each design, in peace and with faults.
@@ -177,7 +179,8 @@ def compare(
     Designs with one process by nature run one, all others `workers`. `others` are further loads of the same kind, each
     with its seed: with them every number gets an interval, and differences between designs are taken load by load.
     `progress` is called with the number of jobs done so far over all runs; `runs` times the jobs of all loads make the
-    whole. `queues` is what workers serve, in order, in designs that have queues: "critical,default", or "*".
+    whole. `queues` is what workers serve, in order, in designs that have queues: "critical,default", or "*". If
+    `faithful`, whatever a design asks of its server is carried out by one in this process, Lua included: slowly.
 
     Raises ValueError for an unknown design or without workers.
     """
@@ -198,10 +201,11 @@ def compare(
         ideal_waits.append(first_come_first_served(own_load.arrived, own_load.service, workers) - own_load.arrived)
         for name in designs:
             kind = ladder.find(name)
-            serves = {"queues": queues} if queues and "queues" in signature(kind).parameters else {}
-            peace, processes = play(kind, own_load, workers, costs, own_seed, faults.NOTHING, tell, **serves)
+            own_settings = settings_of(kind, queues, faithful)
+            peace, processes = play(kind, own_load, workers, costs, own_seed, faults.NOTHING, tell, **own_settings)
             finished += own_load.jobs
-            killed, _ = play(kind, own_load, workers, costs, own_seed, plan, tell, **serves)
+            own_settings = settings_of(kind, queues, faithful)
+            killed, _ = play(kind, own_load, workers, costs, own_seed, plan, tell, **own_settings)
             finished += own_load.jobs
             in_peace, with_kill = measure(peace, processes), measure(killed, processes)
             arrived, starts, ends = (peace.ledger.column(column) for column in ("arrived", "first_start", "ended"))
@@ -242,6 +246,15 @@ def compare(
         ideal_estimates=spread("waiting", ideal_waits),
         differences=differences(of_designs, highest.design),
     )
+
+
+def settings_of(kind: type[ladder.Design], queues: str | None, faithful: bool) -> dict[str, Any]:
+    """Of what is wanted, what the design has; a server in this process is a new one each time."""
+    known = signature(kind).parameters
+    found: dict[str, Any] = {"queues": queues} if queues and "queues" in known else {}
+    if faithful and "server" in known:
+        found["server"] = import_module("simulate.designs.faithful").connect()
+    return found
 
 
 def runs(designs: Sequence[str]) -> int:

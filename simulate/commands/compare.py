@@ -29,7 +29,7 @@ from simulate.commands.options import (
     verb,
 )
 from simulate.commands.results import Result, publish, ready
-from simulate.commands.terminal import progress_bar
+from simulate.commands.terminal import progress_bar, speedometer
 from simulate.experiments import Comparison
 from simulate.plots import compare_figure
 from simulate.workload import Load
@@ -74,6 +74,11 @@ def add(verbs: "Verbs") -> None:
         help="loads of each kind, with seeds of their own; intervals come from them "
         f"(default: {DEFAULT_REPLICATIONS}; a trace is one)",
     )
+    one.add_argument(
+        "--faithful",
+        action="store_true",
+        help="carry out every command and script on a server in this process, Lua included: the same numbers, slowly",
+    )
     seed_option(one)
     output_options(one, "the figure, the JSON and the CSV go")
     keeping_options(one)
@@ -89,7 +94,7 @@ def run(options: argparse.Namespace, clock: Clock) -> int:
     done: list[Comparison] = []
     times = experiments.runs(designs)
     total = sum(load.jobs for same in sets for _, load in same) * times
-    with progress_bar(total, clock) as advance:
+    with speedometer(clock) as speed, progress_bar(total, clock) as advance:
         before = 0
         for (seed, load), *others in sets:
             done.append(
@@ -102,6 +107,7 @@ def run(options: argparse.Namespace, clock: Clock) -> int:
                     others=others,
                     faulty=faulty,
                     queues=options.queues,
+                    faithful=options.faithful,
                     progress=partial(_advance, advance, before),
                 )
             )
@@ -114,7 +120,7 @@ def run(options: argparse.Namespace, clock: Clock) -> int:
         figures=lambda: [compare_figure(done)],
         report=lambda out: report.comparisons(out, done),
     )
-    publish(options, "compare", result)
+    publish(options, "compare", result, speed)
     return FINE
 
 

@@ -23,7 +23,7 @@ from simulate.commands.options import (
     verb,
 )
 from simulate.commands.results import Result, publish, ready
-from simulate.commands.terminal import progress_bar
+from simulate.commands.terminal import progress_bar, speedometer
 from simulate.plots import plan_figure
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace, clock: Clock) -> int:
     ready(options)
     try:
         # Doubling and halving take some twenty tries; how many exactly, nobody knows before.
-        with progress_bar(20, clock, "trying", "numbers of workers") as advance:
+        with speedometer(clock) as speed, progress_bar(20, clock, "trying", "numbers of workers") as advance:
             found = plan.plan(loads, options.design, goal, chosen_costs(options), options.most, advance)
     except ValueError as problem:
         raise UsageError(str(problem)) from None
@@ -79,5 +79,5 @@ def run(options: argparse.Namespace, clock: Clock) -> int:
         figures=lambda: [plan_figure(found)],
         report=lambda out: report.plan(out, found),
     )
-    publish(options, "plan", result)
+    publish(options, "plan", result, speed)
     return FINE if found.workers is not None else FAILED

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from simulate import experiments, page
 from simulate.commands.experiment import described, to_toml
 from simulate.commands.files import prepared, save_figure, save_rows, save_text
-from simulate.commands.terminal import console
+from simulate.commands.terminal import Speed, console
 from simulate.report import Out, written
 
 
@@ -32,8 +32,8 @@ def ready(options: argparse.Namespace) -> Path:
     return prepared(options.output)
 
 
-def publish(options: argparse.Namespace, stem: str, result: Result) -> None:
-    """Writes and prints it all; `ready` has been asked before the work."""
+def publish(options: argparse.Namespace, stem: str, result: Result, speed: Speed | None = None) -> None:
+    """Writes and prints it all; `ready` has been asked before the work. How fast it went is on no file."""
     folder: Path = options.output
     experiment = described(options)
     text = experiments.as_json({**result.data, "experiment": experiment})
@@ -56,3 +56,5 @@ def publish(options: argparse.Namespace, stem: str, result: Result) -> None:
         out = console()
         result.report(out)
         written(out, files)
+        if speed is not None:
+            out.print(speed.words())

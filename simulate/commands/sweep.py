@@ -22,7 +22,7 @@ from simulate.commands.options import (
     verb,
 )
 from simulate.commands.results import Result, publish, ready
-from simulate.commands.terminal import progress_bar
+from simulate.commands.terminal import progress_bar, speedometer
 from simulate.plots import sweep_figure
 
 if TYPE_CHECKING:
@@ -83,7 +83,10 @@ def run(options: argparse.Namespace, clock: Clock) -> int:
     ready(options)
     times = options.replications
     try:
-        with progress_bar(len(designs) * len(values) * times, clock, "replaying", "runs") as advance:
+        with (
+            speedometer(clock) as speed,
+            progress_bar(len(designs) * len(values) * times, clock, "replaying", "runs") as advance,
+        ):
             found = sweep.sweep(options.over, values, designs, setting, seed, times, advance)
     except ValueError as problem:
         raise UsageError(str(problem)) from None
@@ -96,5 +99,5 @@ def run(options: argparse.Namespace, clock: Clock) -> int:
         figures=lambda: [sweep_figure(found)],
         report=lambda out: report.sweep(out, found),
     )
-    publish(options, f"sweep-{over}", result)
+    publish(options, f"sweep-{over}", result, speed)
     return FINE

@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from simulate.actors import odometer
+from simulate.words import count, duration
+
 # Legible in a narrow terminal and in a log file.
 COLUMNS_WHEN_PIPED = 100
 
@@ -32,6 +35,26 @@ def progress_bar(
     with Progress(*columns, console=console, get_time=clock, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=total)
         yield lambda done: bar.update(task, completed=done)
+
+
+class Speed:
+    """How many jobs were simulated, and in how many seconds."""
+
+    jobs = 0
+    seconds = 0.0
+
+    def words(self) -> str:
+        """Both in a line."""
+        rate = f": {count(self.jobs / self.seconds)} jobs per second" if self.seconds else ""
+        return f"Simulated {self.jobs:,} jobs in {duration(self.seconds)}{rate}."
+
+
+@contextlib.contextmanager
+def speedometer(clock: Callable[[], float]) -> Iterator[Speed]:
+    """Counts what is simulated inside."""
+    speed, began, before = Speed(), clock(), odometer.jobs
+    yield speed
+    speed.jobs, speed.seconds = odometer.jobs - before, clock() - began
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ gives back what was claimed with it. It looks each ten milliseconds, so it comes
 always halfway between.
 """
 
-from typing import Any
+from functools import partial
 
 from minique.keeper import Keeper
 from minique.processes import Task
@@ -21,23 +21,36 @@ class InTheWorker(SimulatedChild):
 
     in_line = True
     worker: Worker
+    renews: bool  # only where a lease could run out, see `Minique`
 
     def give(self, task: Task) -> None:
         world, process = self._world, self._process
         hub = world.hub
         hub.sleep(world.costs.in_line)
         service = world.begin(process, int(task.context.id))
-        if self.worker.state.held and service > KEEPER_COMES_SECONDS:
-            hub.at(hub.now + KEEPER_COMES_SECONDS, self._keep, process.job)
+        if service > KEEPER_COMES_SECONDS and (self.renews or self.worker.state.held):
+            hub.at(hub.now + KEEPER_COMES_SECONDS, self._keep, process.started)
         hub.sleep(service)
+        while hub.now < process.ends:  # it was stopped meanwhile
+            hub.sleep(process.ends - hub.now)
         world.end(process)
         self._ending = ending_of(process)
 
-    def _keep(self, job: Any) -> None:
-        process = self._process
-        if process.alive and process.job == job:
-            keeper = Keeper(self.worker)
-            self._world.hub.spawn(lambda: (keeper.tick(), None)[1], name=f"keeper {process.number}")
+    def _keep(self, began: float) -> None:
+        process, hub = self._process, self._world.hub
+        if not process.alive or process.job is None or process.started != began:
+            return
+        if process.actor.held_until > hub.now:  # a thread stops with its process
+            hub.at(process.actor.held_until, self._keep, began)
+        else:
+            hub.spawn(partial(self._tick_keeper, began), name=f"keeper {process.number}")
+
+    def _tick_keeper(self, began: float) -> None:
+        Keeper(self.worker).tick()
+        if self.renews:
+            # Between two renewals it looks in vain.
+            hub = self._world.hub
+            hub.at(max(hub.now, self.worker.state.renew_at) + BATCH_SECONDS / 2, self._keep, began)
 
 
 class InLine(Minique):
@@ -53,6 +66,7 @@ class InLine(Minique):
     def _born(self, worker: Worker, child: SimulatedChild) -> None:
         assert isinstance(child, InTheWorker)
         child.worker = worker
+        child.renews = self.upkeep
 
 
 DESIGN = InLine

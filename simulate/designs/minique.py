@@ -13,7 +13,8 @@ ledger is the same with them.
 import inspect
 import random
 from collections.abc import Callable, Sequence
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from minique import loop
 from minique.backoff import Backoff
@@ -34,6 +35,11 @@ from simulate.actors import Process, World
 from simulate.designs import Design
 from simulate.designs.ticks import Ticks
 from simulate.virtual_time import FOREVER, TIME, Actor, Hub
+
+if TYPE_CHECKING:
+    import fakeredis
+
+    from simulate.designs.faithful import ScriptStore
 
 QUEUE = "simulated"
 UPKEEP = (Beat, Reap, Forget, Renew)
@@ -77,7 +83,7 @@ class WatchedStore(MemoryStore):
 class TimedStore(Store):
     """One worker's connection: every trip takes its time."""
 
-    def __init__(self, store: MemoryStore, world: World) -> None:
+    def __init__(self, store: Store, world: World) -> None:
         self._store = store
         self._world = world
         self._half = world.costs.round_trip / 2
@@ -162,7 +168,8 @@ class Minique(Design):
     """Leases, renewals, bells, claims with names: the shipping code.
 
     `queues` is what its workers serve, each the same or in turn one of several; without it all jobs are in one queue,
-    whatever the load says. `retries`, `backoff` and `expires_in` (seconds) are those of the one job class.
+    whatever the load says. `retries`, `backoff` and `expires_in` (seconds) are those of the one job class. With a
+    `server` in this process the scripts run on it (see `simulate.designs.faithful`); without, the model of them.
     """
 
     name = "minique"
@@ -176,6 +183,7 @@ class Minique(Design):
         lease: float = LEASE_SECONDS,
         upkeep: bool | None = None,
         *,
+        server: "fakeredis.FakeRedis | None" = None,
         ticked: bool | None = None,
         queues: str | Sequence[str] | None = None,
         retries: int = 3,
@@ -200,7 +208,10 @@ class Minique(Design):
         self._idle_since: dict[int, float] = {}
         self._idle_seconds = 0.0
         self._incarnations = 0
-        self.store = WatchedStore(self._clock, world)
+        if server is None:
+            self.store: WatchedStore | ScriptStore = WatchedStore(self._clock, world)
+        else:
+            self.store = import_module("simulate.designs.faithful").ScriptStore(server, self._clock, world)
         self.registry = Registry()
         self.job_class = JobClass(
             "job",

@@ -6,6 +6,7 @@ import pytest
 from minique.store import Renew
 from simulate.actors import World
 from simulate.costs import FREE, Costs
+from simulate.designs.inline import InLine
 from simulate.designs.minique import Minique, TimedStore
 from simulate.faults import Kill, Plan
 from simulate.recursion import first_come_first_served
@@ -88,6 +89,12 @@ def test_a_job_of_many_leases_runs_once_and_a_killed_one_twice() -> None:
     killed = run(World(load_of([0, 5], [120, 1]), workers=2, costs=Costs(), plan=Plan(kills=(Kill(after=0),))))
     assert sorted(killed.ledger.starts) == [1, 2]
     assert list(killed.ledger.finishes) == [1, 1]
+
+
+def test_in_line_the_keeper_renews_a_job_of_many_leases() -> None:
+    world = World(load_of([0, 5], [120, 1]), workers=2, costs=Costs())
+    world.run(InLine(world, upkeep=True))
+    assert list(world.ledger.starts) == [1, 1]
 
 
 def test_many_kills_lose_nothing() -> None:
