@@ -73,6 +73,16 @@ LESSONS = (
         "The others wait for it, to the second; the last queue may starve, and nobody is interrupted.",
     ),
     Lesson(
+        6,
+        "When a job fails",
+        "The bank did not answer for a minute. Do we try again, how often, and who looks after the charges for which "
+        "it is no use?",
+        "tell trying again, giving up and a person's decision apart, and choose a backoff",
+        "calls per second at a bank that was down, for four ways to try again: a wall, a comb, spikes, drizzle",
+        "What fails is tried again, not in step with others; what is given up is kept for a person, with the reason.",
+        "Recovery takes longer than it could, and somebody has to look at the failed queue.",
+    ),
+    Lesson(
         8,
         "Leases, and two workers at once",
         "A worker holds a charge and is silent. Is it dead, or is it thinking? And if I give its charge to another, "
@@ -91,6 +101,16 @@ LESSONS = (
         "a time line with now sweeping over it, and how late a scheduler is that looks only now and then",
         "What is due runs when it is due, never before; each slot fires once, with as many schedulers as you like.",
         "Slots missed while no scheduler ran are made up for or given up, as the entry says: somebody has to choose.",
+    ),
+    Lesson(
+        11,
+        "A clock we can turn",
+        "You say what would happen on ten busy evenings, and you have looked for two seconds. Why should I believe "
+        "that?",
+        "trust a simulated number, or say why not: seed, warm-up, interval, a second opinion, a real run",
+        "mean wait by load: theory a line, simulation dots with intervals, real workers crosses",
+        "What is said of evenings that nobody lived through is what the shipping code does on them, with an interval.",
+        "Many evenings for one number; what the clock leaves out has to be named.",
     ),
     Lesson(
         13,

@@ -140,7 +140,7 @@ class Retries:
 
 
 def retries(
-    policies: Sequence[str] = ("at once", "in step", "backoff", "jitter"),
+    policies: Sequence[str | RetryPolicy] = ("at once", "in step", "backoff", "jitter"),
     *,
     setting: Setting | None = None,
     replications: int = 4,
@@ -149,21 +149,22 @@ def retries(
 ) -> Retries:
     """What an outage does under each policy: the shipping worker, scheduler and backoff, on the same jobs.
 
-    `progress` is called with the number of runs done. Raises ValueError for a policy that is not in `POLICIES`.
+    A policy is the name of one of `POLICIES`, or one of your own. `progress` is called with the number of runs done.
+    Raises ValueError for a name that is not known.
     """
     setting = setting or Setting()
     for name in policies:
-        if name not in POLICIES:
+        if isinstance(name, str) and name not in POLICIES:
             raise ValueError(f"unknown policy {name!r}; known: {', '.join(POLICIES)}")
     done, outcomes = 0, []
-    for name in policies:
+    for policy in (POLICIES[one] if isinstance(one, str) else one for one in policies):
         runs = []
         for own in seeds(seed, replications):
-            runs.append(_play(POLICIES[name], setting, own))
+            runs.append(_play(policy, setting, own))
             done += 1
             if progress is not None:
                 progress(done)
-        outcomes.append(_outcome(POLICIES[name], setting, runs))
+        outcomes.append(_outcome(policy, setting, runs))
     return Retries(setting, seed, replications, tuple(outcomes))
 
 
