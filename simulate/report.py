@@ -13,7 +13,7 @@ from simulate.experiments import Comparison, Outcome
 from simulate.intervals import Estimate, Interval, Refusal
 from simulate.plan import Plan
 from simulate.replications import Difference, Estimates
-from simulate.sweep import Sweep, is_inside
+from simulate.sweep import Point, Sweep, is_inside
 from simulate.theory import UNSTABLE
 from simulate.words import count, duration, rung, with_half
 
@@ -164,7 +164,10 @@ def sweep(console: Out, found: Sweep) -> None:
     what = found.parameter.measured
     title = f"{what.capitalize()} over {found.over.replace('_', ' ')}, seed {found.seed}"
     whole = Table(title=title, title_justify="left", title_style="bold")
-    for name in ("design", found.over.replace("_", " "), "simulated", "theory", "inside", "jobs a run"):
+    is_real = any(point.cross for series in found.series for point in series.points)
+    # All of it would not fit into a narrow terminal.
+    columns = ("simulated", "theory", "inside", *(("real", "same jobs simulated") if is_real else ("jobs a run",)))
+    for name in ("design", found.over.replace("_", " "), *columns):
         whole.add_column(name, justify="left" if name == "design" else "right")
     refused = []
     for series in found.series:
@@ -179,7 +182,7 @@ def sweep(console: Out, found: Sweep) -> None:
                 if line is None
                 else marks[line.trust] + ("∞" if line.seconds == UNSTABLE else duration(line.seconds)),
                 "" if inside is None else "yes" if inside else "no",
-                f"{point.jobs:,}",
+                *(real_cells(point) if is_real else [f"{point.jobs:,}"]),
                 end_section=place == len(series.points) - 1,
             )
             if isinstance(point.simulated, Refusal):
@@ -188,6 +191,8 @@ def sweep(console: Out, found: Sweep) -> None:
     console.print(whole)
     for words in refused:
         console.print(words)
+    if is_real:
+        console.print(real_words(found))
     at = found.setting
     console.print(
         f"[bold]Held fixed[/], but for what is swept: utilisation {at.utilisation:g} of each design's own processes, "
@@ -205,6 +210,26 @@ def sweep(console: Out, found: Sweep) -> None:
             "over when another has done that job; 'back by' is when it is in its queue again at the latest."
         )
     console.print(f"[bold]Costs[/]: {at.costs.words()}.")
+
+
+def real_cells(point: Point) -> list[str]:
+    """What was measured at a point, and what the simulator says of the same jobs."""
+    if point.cross is None:
+        return ["", ""]
+    return [plus_minus(point.cross.measured, duration), plus_minus(point.cross.simulated, duration)]
+
+
+def real_words(found: Sweep) -> str:
+    """What the crosses are."""
+    crosses = [point.cross for series in found.series for point in series.points if point.cross is not None]
+    fewest, most = min(one.jobs for one in crosses), max(one.jobs for one in crosses)
+    agree = sum(isinstance(one.difference, Interval) and one.difference.holds(0.0) for one in crosses)
+    return (
+        f"[bold]Real[/]: {crosses[0].runs} runs a point of {fewest:,} to {most:,} jobs each, with real processes on "
+        "this machine; the first fifth of each is left out. So short a run says little of the long run where the queue "
+        f"is long; of the same jobs the simulator says the same in {agree} of {len(crosses)} points, within the 95 % "
+        "interval of the difference."
+    )
 
 
 def comparison_table(comparison: Comparison) -> Table:

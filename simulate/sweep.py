@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from inspect import signature
 from math import ceil
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from simulate.measures import measure
 from simulate.replications import Run, in_the_long_run, of_all
 from simulate.steady import MEMORIES
 from simulate.workload import Load, poisson_arrivals, service_times, stream
+
+if TYPE_CHECKING:
+    from simulate.crosses import Cross
 
 # A run is this much longer than the least that may speak for the long run, and has as many jobs at least and at most.
 ROOM = 3.0
@@ -126,6 +129,7 @@ class Point:
     simulated: Estimate
     theory: Line | None
     jobs: int  # in each run
+    cross: "Cross | None" = None  # the same in reality, where it was played
 
 
 @dataclass(frozen=True)
@@ -160,16 +164,21 @@ class Sweep:
                     if isinstance(what, Refusal)
                     else [f"{x:.9g}" for x in (what.value, what.low, what.high)]
                 )
+                real = point.cross
+                seen = [] if real is None else [real.measured, real.simulated]
+                crosses = [f"{one.value:.9g}" if isinstance(one, Interval) else "" for one in seen] or ["", ""]
                 line = ["", ""] if point.theory is None else [f"{point.theory.seconds:.9g}", point.theory.trust]
                 why = what.why if isinstance(what, Refusal) else ""
-                found.append([self.over, f"{point.value:.9g}", series.design, str(point.jobs), *numbers, *line, why])
+                found.append(
+                    [self.over, f"{point.value:.9g}", series.design, str(point.jobs), *numbers, *line, *crosses, why]
+                )
         return found
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         setting = {name: getattr(self.setting, name) for name in ("utilisation", "workers", "service", "variance")}
         return {
-            "version": 1,
+            "version": 2,
             "over": self.over,
             "measured": self.parameter.measured,
             "seed": self.seed,
@@ -186,6 +195,7 @@ class Sweep:
                             "simulated": point.simulated.to_dict(),
                             "theory": point.theory
                             and {"seconds": finite(point.theory.seconds), "trust": point.theory.trust},
+                            "live": point.cross and point.cross.to_dict(),
                         }
                         for point in series.points
                     ],
@@ -195,7 +205,8 @@ class Sweep:
         }
 
 
-HEADER = ["over", "value", "design", "jobs", "seconds", "low", "high", "theory", "theory_is", "why_none"]
+HEADER = ["over", "value", "design", "jobs", "seconds", "low", "high", "theory", "theory_is", "live",
+          "live_simulated", "why_none"]  # fmt: skip
 
 
 def finite(value: float) -> float | None:

@@ -23,8 +23,8 @@ from simulate.costs import Costs
 DESCRIBED_VERBS = ("compare", "sweep", "plan", "theory")
 """Those that give the same bits again."""
 
-NOT_DESCRIBED = ("help", "output", "json", "html", "save_experiment")
-"""Where results go and how they are shown is no part of an experiment."""
+NOT_DESCRIBED = ("help", "output", "json", "html", "save_experiment", "live", "live_runs", "live_seconds")
+"""Where results go and how they are shown is no part of an experiment, nor what no file can repeat."""
 
 COSTS, FILES = "costs", "files"
 """Tables that are no groups of options."""

@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from simulate import report, sweep
+from simulate import calibrate, crosses, report, sweep
 from simulate.commands.options import (
     DEFAULT_REPLICATIONS,
     FINE,
@@ -22,11 +22,17 @@ from simulate.commands.options import (
     verb,
 )
 from simulate.commands.results import Result, publish, ready
-from simulate.commands.terminal import progress_bar, speedometer
+from simulate.commands.terminal import ended_by_term, progress_bar, speedometer
+from simulate.costs import Costs
 from simulate.plots import sweep_figure
 
 if TYPE_CHECKING:
     from simulate.commands.options import Verbs
+
+SET = ("utilisation", "workers", "service", "variance", "poll", "lease")
+"""What a point is made from, and the options that say it."""
+
+LIVE_RUNS, LIVE_SECONDS = 4, 6.0
 
 
 def add(verbs: "Verbs") -> None:
@@ -37,23 +43,30 @@ def add(verbs: "Verbs") -> None:
     one.add_argument(
         "--designs", type=names, metavar="A,B", help="also files, such as mine.py (default: those that it matters to)"
     )
-    usual = sweep.Setting()
-    for name, kind, value, words in (
-        ("utilisation", float, usual.utilisation, "share of its own processes that each design keeps busy"),
-        ("workers", int, usual.workers, "processes of each design that can have several"),
-        ("service", float, usual.service, "mean seconds of work in a job"),
-        ("poll", float, usual.poll, "seconds between two looks of a polling design"),
-        ("lease", float, usual.lease, "seconds of a lease"),
+    for name, kind, words in (
+        ("utilisation", positive(float), "share of its own processes that each design keeps busy"),
+        ("workers", positive(int), "processes of each design that can have several"),
+        ("service", positive(float), "mean seconds of work in a job"),
+        ("variance", not_negative, "of the work in jobs over its squared mean: 0 fixed, 1 exponential"),
+        ("poll", positive(float), "seconds between two looks of a polling design"),
+        ("lease", positive(float), "seconds of a lease"),
     ):
-        one.add_argument(
-            f"--{name}", type=positive(kind), default=value, metavar="X", help=f"{words} (default: %(default)g)"
-        )
-    one.add_argument(
-        "--variance",
-        type=not_negative,
-        default=usual.variance,
-        metavar="X",
-        help="of the work in jobs over its squared mean: 0 fixed, 1 exponential (default: %(default)g)",
+        value, when_live = getattr(sweep.Setting(), name), getattr(crosses.USUAL, name)
+        live = f"; with --live {when_live:g}" if value != when_live else ""
+        one.add_argument(f"--{name}", type=kind, metavar="X", help=f"{words} (default: {value:g}{live})")
+    real = one.add_argument_group("in reality")
+    real.add_argument(
+        "--live", action="store_true", help="also play it with real processes, as crosses; minutes, and two free cores"
+    )
+    real.add_argument(
+        "--live-runs", type=positive(int), default=LIVE_RUNS, metavar="N", help="of each point (default: %(default)s)"
+    )
+    real.add_argument(
+        "--live-seconds",
+        type=positive(float),
+        default=LIVE_SECONDS,
+        metavar="S",
+        help="for so long jobs arrive in each (default: %(default)g)",
     )
     one.add_argument(
         "--replications",
@@ -75,12 +88,18 @@ def run(options: argparse.Namespace, clock: Clock) -> int:
         raise UsageError("--replications must be 2 or more: a single run has no interval")
     parameter = sweep.PARAMETERS[options.over]
     designs = options.designs or list(parameter.designs)
-    values = options.values or parameter.values
-    setting = sweep.Setting(
-        **{name: getattr(options, name) for name in ("utilisation", "workers", "service", "variance", "poll", "lease")},
-        costs=chosen_costs(options),
-    )
+    values = options.values or (options.live and crosses.VALUES.get(options.over)) or parameter.values
+    if options.live:
+        if options.live_runs < 2:
+            raise UsageError("--live-runs must be 2 or more: a single run has no interval")
+        try:
+            crosses.check(options.over, designs)
+        except ValueError as problem:
+            raise UsageError(str(problem)) from None
+    fill(options)
     ready(options)
+    overshoot = calibrated(options, clock) if options.live else 0.0
+    setting = sweep.Setting(**{name: getattr(options, name) for name in SET}, costs=chosen_costs(options))
     times = options.replications
     try:
         with (
@@ -90,6 +109,11 @@ def run(options: argparse.Namespace, clock: Clock) -> int:
             found = sweep.sweep(options.over, values, designs, setting, seed, times, advance)
     except ValueError as problem:
         raise UsageError(str(problem)) from None
+    if options.live:
+        asked = (options.live_runs, options.live_seconds)
+        total = crosses.work(options.over, values, designs, setting, *asked)
+        with ended_by_term(), progress_bar(total, clock, "playing") as advance_jobs:
+            found = crosses.crossed(found, overshoot, *asked, advance_jobs)
     over = options.over.replace("_", "-")
     result = Result(
         title=f"{found.parameter.measured.capitalize()} over {found.over.replace('_', ' ')}",
@@ -101,3 +125,24 @@ def run(options: argparse.Namespace, clock: Clock) -> int:
     )
     publish(options, f"sweep-{over}", result, speed)
     return FINE
+
+
+def fill(options: argparse.Namespace) -> None:
+    """What was not said is as usual; what is usual is short when somebody waits for real processes."""
+    usual = crosses.USUAL if options.live else sweep.Setting()
+    for name in SET:
+        if getattr(options, name) is None:
+            setattr(options, name, getattr(usual, name))
+
+
+def calibrated(options: argparse.Namespace, clock: Clock) -> float:
+    """Costs of this machine, from the file or measured now, for everything that follows; and how late sleeps end."""
+    if isinstance(options.costs, Costs):
+        raise UsageError("--live needs costs of this machine: name a file of calibrate with --costs, or no costs")
+    if options.costs is not None:
+        options.costs, overshoot = calibrate.read(options.costs)
+        return overshoot
+    with ended_by_term(), progress_bar(calibrate.STEPS, clock, "calibrating", "steps") as advance:
+        learnt = calibrate.calibrate(advance)
+    options.costs = learnt.costs
+    return learnt.overshoot

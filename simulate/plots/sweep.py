@@ -21,6 +21,7 @@ def sweep_figure(found: Sweep) -> Figure:
     figure = Figure(figsize=(9, 5.6), dpi=DOTS_PER_INCH, layout="constrained")
     axes = figure.subplots()
     refused: list[tuple[float, str]] = []
+    is_real = False
     for series in found.series:
         seen_as = look(series.design)
         seen = [(point.value, point.simulated) for point in series.points if isinstance(point.simulated, Interval)]
@@ -41,11 +42,45 @@ def sweep_figure(found: Sweep) -> Figure:
                 elinewidth=1.2,
                 label=f"{series.design} ({rung(series.rung)})",
             )
+        crosses = [
+            (point.value, point.cross.measured)
+            for point in series.points
+            if point.cross is not None and isinstance(point.cross.measured, Interval)
+        ]
+        if crosses:
+            axes.errorbar(
+                [value for value, _ in crosses],
+                [what.value for _, what in crosses],
+                yerr=[
+                    [min(what.half, 0.99 * what.value) for _, what in crosses],
+                    [what.half for _, what in crosses],
+                ],
+                fmt="x",
+                color=seen_as.colour,
+                markersize=10,
+                markeredgewidth=2,
+                elinewidth=0.8,
+                zorder=3,
+            )
+            axes.plot(
+                [value for value, _ in crosses],
+                [p.cross.simulated.value for p in series.points if p.cross and isinstance(p.cross.simulated, Interval)],
+                seen_as.marker,
+                color=seen_as.colour,
+                markersize=8,
+                fillstyle="none",
+                linestyle="none",
+                zorder=3,
+            )
+            is_real = True
         refused += [(p.value, series.design) for p in series.points if not isinstance(p.simulated, Interval)]
     trusts = {line.trust for series in found.series for _, line in series.line}
     for trust, dashes, name in TRUSTS:
         if trust in trusts:
             axes.plot([], [], color=IDEAL_COLOUR, linewidth=1, linestyle=dashes, label=name)
+    if is_real:
+        axes.plot([], [], "x", color=IDEAL_COLOUR, markersize=9, markeredgewidth=2, label="real processes")
+        axes.plot([], [], "o", color=IDEAL_COLOUR, markersize=8, fillstyle="none", label="the same jobs, simulated")
     if found.parameter.is_logarithmic and all(point.value > 0 for one in found.series for point in one.points):
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
