@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import FancyBboxPatch, Patch
+from matplotlib.patches import FancyBboxPatch, Patch, Rectangle
 
 from notebooks.stage import Stage
 from simulate.intervals import Interval
@@ -166,3 +166,22 @@ def awake(begin: float, end: float, asleep: Sequence[tuple[float, float]]) -> li
         left.append((begin, start))
         begin = stop
     return [(start, stop) for start, stop in [*left, (begin, end)] if stop > start]
+
+
+def matrix(
+    axes: Axes, rows: Sequence[str], columns: Sequence[str], cells: Sequence[Sequence[tuple[str | None, str]]]
+) -> None:
+    """A table of marks: each cell has a state, whose colour it takes (None: grey), and a sign."""
+    for y, line in enumerate(cells):
+        for x, (state, sign) in enumerate(line):
+            colour = STATE_COLOURS[state] if state else QUIET_COLOUR
+            axes.add_patch(Rectangle((x + 0.04, y + 0.06), 0.92, 0.88, color=colour, alpha=0.18, linewidth=0))
+            axes.text(x + 0.5, y + 0.52, sign, color=colour, fontsize=13, weight="bold", ha="center", va="center")
+    axes.set(xlim=(0, len(columns)), ylim=(len(rows), 0))
+    axes.set_xticks([x + 0.5 for x in range(len(columns))], columns, fontsize=9)
+    axes.set_yticks([y + 0.5 for y in range(len(rows))], rows, fontsize=9)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.grid(visible=False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)

@@ -103,6 +103,15 @@ LESSONS = (
         "Slots missed while no scheduler ran are made up for or given up, as the entry says: somebody has to choose.",
     ),
     Lesson(
+        10,
+        "Proof by trying to break it",
+        "You say that nothing is lost, wherever anybody dies. How do you *know*?",
+        "read a property and a shortest failing story, and say what a search does not prove",
+        "which of six designs keeps which of eight promises, each mark the outcome of a search",
+        "What stands above was searched for a way to break it, by a machine, and anybody can do it again.",
+        "Programs must be written so that they can be searched; a scope is not the whole world.",
+    ),
+    Lesson(
         11,
         "A clock we can turn",
         "You say what would happen on ten busy evenings, and you have looked for two seconds. Why should I believe "

@@ -54,7 +54,15 @@ def _draw(axes, row: Row, y: float, places: list[float], right: float, wide: flo
     if row.is_fault:
         axes.fill_between([0, wide], y, y + _height(row), color=BAD_COLOUR, alpha=0.13, linewidth=0, zorder=-1)
     for lane in row.busy:  # at a job
-        axes.plot([places[lane]] * 2, [y, y + _height(row)], color=GOOD_COLOUR, alpha=0.35, linewidth=7, zorder=0.5)
+        axes.plot(
+            [places[lane]] * 2,
+            [y, y + _height(row)],
+            color=GOOD_COLOUR,
+            alpha=0.35,
+            linewidth=7,
+            zorder=0.5,
+            solid_capstyle="butt",
+        )
     axes.text(0.3, middle, str(row.number), ha="right", va="center", fontsize=8.5, color="#666666")
     if row.lane < 0:
         axes.plot([places[0] - 0.35, places[-1] + 0.35], [middle] * 2, color="#666666", linestyle=":", linewidth=1.5)
