@@ -130,6 +130,15 @@ LESSONS = (
         "What we accept is done in time, and what is not accepted is told so (a limit, an expiry).",
         "Somebody hears no; nobody else knows whom it should be.",
     ),
+    Lesson(
+        14,
+        "Side by side",
+        "The loop took an afternoon. The queue is another server to look after. Do we really need it?",
+        "argue for the loop or for the queue, with numbers",
+        "nine designs on one page: wait, recovery, charges lost and made twice, on the same customers and bad luck",
+        "Whichever you choose, you know what it keeps and what it does not.",
+        "You had to read fourteen lessons.",
+    ),
 )
 
 
