@@ -28,6 +28,7 @@ import minique
 from docs.story import Step, play
 from minique import cli, keys, lua, store
 from minique.memory_store import MemoryStore
+from simulate import cli as experiments
 
 DOCS = Path(__file__).parent
 _PART = re.compile(r"(<!-- generated: (?P<words>[^>]+?) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -238,9 +239,16 @@ def table_of_constants() -> str:
 
 
 def command_line() -> str:
-    parser = cli._parser()
+    return _reference(cli._parser(), "minique")
+
+
+def simulate_command_line() -> str:
+    return _reference(experiments.parser(), "python -m simulate")
+
+
+def _reference(parser: argparse.ArgumentParser, program: str) -> str:
     made: list[str] = []
-    for names, one in _commands(parser, ("minique",)):
+    for names, one in _commands(parser, (program,)):
         made += [f"### `{' '.join(names)}`", "", f"{_capital(one.description or '')}.", ""]
         rows = [action for action in one._actions if not isinstance(action, argparse._SubParsersAction)]
         made += ["| | |", "|---|---|", *(_option(action) for action in rows if action.dest != "help"), ""]
@@ -373,7 +381,8 @@ def _capital(text: str) -> str:
 
 def example(name: str) -> str:
     """A program that stands beside the pages, whole."""
-    return f"```python\n{(DOCS / 'examples' / name).read_text(encoding='utf-8').strip()}\n```"
+    language = {".py": "python"}.get(Path(name).suffix, Path(name).suffix.removeprefix("."))
+    return f"```{language}\n{(DOCS / 'examples' / name).read_text(encoding='utf-8').strip()}\n```"
 
 
 PARTS: dict[str, Callable[..., str]] = {
@@ -385,6 +394,7 @@ PARTS: dict[str, Callable[..., str]] = {
     "arrow": arrow,
     "constants": table_of_constants,
     "command-line": command_line,
+    "simulate-command-line": simulate_command_line,
     "exit-codes": exit_codes,
     "python": python_names,
     "errors": tree_of_errors,

@@ -1,3 +1,4 @@
+# my_design.py
 """A design of one's own: a loop that sleeps longer and longer while it finds nothing.
 
 Try it beside the others: python -m simulate compare --designs naive,minique,docs/examples/my_design.py

@@ -153,4 +153,4 @@ def test_every_option_but_where_results_go_can_be_written_down() -> None:
     for verb in experiment.DESCRIBED_VERBS:
         written = {key.action.dest for key in experiment.keys(parsers[verb])}  # type: ignore[index]
         known = {action.dest for action in parsers[verb]._actions}  # type: ignore[index]
-        assert known - written == set(experiment.NOT_DESCRIBED)
+        assert known - written <= set(experiment.NOT_DESCRIBED)
