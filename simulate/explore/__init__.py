@@ -6,7 +6,8 @@ a shortest one.
 
     contents.py   what a server holds, as one small value; the servers that steps are drawn on
     subject.py    the code that is explored, as it ships or with a fault put into it
-    actors.py     a process: the real code, run once for each state and each list of answers
+    actors.py     a process: the real code, run once for each state and each list of answers; its kinds are in
+                  workers.py, upkeep.py (reapers, schedulers) and people.py (producers, a person)
     rules.py      what must hold after every step
     scope.py      who is there, what is asked of them, and how much may go wrong
     system.py     the product of all that: what a state is, and what can happen in it

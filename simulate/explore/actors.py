@@ -12,21 +12,19 @@ answers are there, and so much later afterwards.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, NamedTuple
 
 from minique.backoff import Backoff
-from minique.client import Client
 from minique.clock import Clock
 from minique.errors import Unreachable
 from minique.events import Events
+from minique.ids import made_at
 from minique.job_class import JobClass
 from minique.perform import Raised, Returned
-from minique.processes import Died, Ending, Task
-from minique.registry import Registry
-from minique.store import Arrow, Claimed, Ear, FollowUp, Reaped, Store
-from minique.subscription import Subscription
+from minique.processes import Died, Ending
+from minique.store import Arrow, Ear, FollowUp, Reaped, Store
 from simulate.explore.contents import NOW, Bell
 from simulate.explore.subject import Subject
 
@@ -74,6 +72,8 @@ class Trip(NamedTuple):
     sent_again: bool = False
     before: tuple[Any, ...] = ()
     """The answers to earlier trips of the same tick."""
+    told: float | None = None
+    """As of the actor, when it was told during this trip."""
 
 
 class Actor(NamedTuple):
@@ -83,11 +83,18 @@ class Actor(NamedTuple):
     memory: Any
     phase: Rest | Trip
     child: Any = None
-    """What a worker's child is doing: None; the Job that it runs; or how that ended."""
+    """What a worker's child is doing: None; the id and attempt of what it runs; or how that ended."""
+    told: float | None = None
+    """When its time is over, in seconds from the beginning of its tick, once it was told to stop."""
 
 
 class Note(NamedTuple):
-    """Something that happened inside a process and matters outside: a job began, or its producer knows it is stored."""
+    """Something that happened inside a process and matters outside.
+
+    A job began (`start`); its producer knows that it is stored (`stored`); somebody knows that it is cancelled
+    (`cancelled`); its worker has killed what ran it (`killed`); a worker has ended by itself (`stopped`; the claim is
+    its name).
+    """
 
     what: str
     id: str
@@ -105,7 +112,7 @@ class Move(NamedTuple):
     stamp: str = ""
     notes: tuple[Note, ...] = ()
     cost: str = ""
-    """The budget that it comes out of: crash or error. Empty: this is what happens when nothing goes wrong."""
+    """The budget that it comes out of: crash, error or stop. Empty: this is what happens when nothing goes wrong."""
 
 
 _LONGEST_AGE_SECONDS = 12.0
@@ -136,6 +143,8 @@ class _Scripted(Store):
         self._clock = clock
         self.answers: tuple[Any, ...] = ()
         self.failed = False
+        self.at_last_answer: Callable[[], None] = _nothing
+        """Called before the last answer is handed over: by then what happened during its trip has happened."""
 
     def trip(self, arrows: Sequence[Arrow], now: str) -> list[Any]:
         if not self.answers:
@@ -143,6 +152,7 @@ class _Scripted(Store):
         first, self.answers = self.answers[0], self.answers[1:]
         if not self.answers:
             self._clock.now = NOW + self._clock.age
+            self.at_last_answer()
         if first == LOST:
             self.failed = True
             raise Unreachable("the connection was lost")
@@ -150,6 +160,9 @@ class _Scripted(Store):
 
     def listen(self, bell: str, seconds: float) -> Ear:
         raise AssertionError("nobody waits here")
+
+
+def _nothing() -> None: ...
 
 
 class _TickClock(Clock):
@@ -180,57 +193,6 @@ class Middle(Random):
         return self.bits
 
 
-class _Child:
-    """A worker's child, whose work is done when the search says so."""
-
-    in_line = False
-
-    def __init__(self, jobs: dict[str, Job]) -> None:
-        self.jobs = jobs
-        self.state: Any = None
-        self.begun: list[tuple[str, int]] = []
-
-    def prepare(self) -> None: ...
-
-    def leased(self, until: float) -> None: ...
-
-    def give(self, task: Task) -> None:
-        assert self.state is None, "a child was given a second job"
-        self.state = (task.context.id, task.context.attempt)
-        self.begun.append(self.state)
-
-    def poll(self) -> Ending | None:
-        if isinstance(self.state, Ended):
-            how: Ending = self.state.how
-            self.state = None
-            return how
-        return None
-
-    def watched(self) -> Sequence[int]:
-        return ()
-
-    def kill(self) -> None:
-        self.state = Ended(Died(9, 0, "killed"))
-
-    def show_stacks(self) -> None: ...
-
-    def close(self) -> None: ...
-
-
-class Ended(NamedTuple):
-    how: Any
-
-
-class _InLine(_Child):
-    """Jobs that are over as soon as they have begun."""
-
-    in_line = True
-
-    def give(self, task: Task) -> None:
-        super().give(task)
-        self.state = Ended(ending(self.jobs, task.context.id, task.context.attempt))
-
-
 def frozen(arrow: Any) -> Any:
     """With tuples in place of lists, so that it can be looked up."""
     if isinstance(arrow, tuple):
@@ -253,20 +215,17 @@ def ending(jobs: dict[str, Job], id: str, attempt: int) -> Ending:
 
 
 def job_class(retries: int) -> JobClass:
-    return JobClass("job", _never_called, _SIGNATURE, queue=QUEUE, retries=retries, backoff=Backoff(5.0, jitter=False))
+    return JobClass("job", never_called, SIGNATURE, queue=QUEUE, retries=retries, backoff=Backoff(5.0, jitter=False))
 
 
-def _never_called(*_: object) -> None:
+def never_called(*_: object) -> None:
     raise AssertionError("the work of an explored job is a step, not a call")
 
 
 def _example() -> None: ...
 
 
-_SIGNATURE = inspect.signature(_example)
-
-
-# Processes.
+SIGNATURE = inspect.signature(_example)
 
 
 class Process:
@@ -303,6 +262,10 @@ class Process:
     def is_due(self, actor: Actor) -> bool:
         return isinstance(actor.phase, Rest) and actor.phase.seconds <= 0
 
+    def is_at_leisure(self, actor: Actor) -> bool:
+        """Whether what it may do now need not happen soon, or at all."""
+        return self.rests(actor) and actor.child is not None
+
     def rests(self, actor: Actor) -> bool:
         """Whether it waits for something, so that time may pass without anybody being slow."""
         return isinstance(actor.phase, Rest) and not self.is_due(actor)
@@ -326,8 +289,10 @@ class Process:
             return self._moves_of_trip(actor, phase)
         found = self.inner_moves(actor)
         if self.is_due(actor):
+            self.notes.clear()
             began = self.tick(actor, (), 0.0)
-            found.append(self._sending(began) if isinstance(began.phase, Trip) else Move("looks", then=began))
+            notes = tuple(self.notes)
+            found.append(self._sending(began) if isinstance(began.phase, Trip) else self.looking(began, notes))
             if isinstance(began.phase, Trip):
                 found.append(self._without_answer(began, "loses the connection before anything arrives", "error"))
         elif phase.bell is not None:
@@ -339,6 +304,10 @@ class Process:
 
     def inner_moves(self, actor: Actor) -> list[Move]:
         return []
+
+    def looking(self, then: Actor, notes: tuple[Note, ...]) -> Move:
+        """A tick that needed nothing of the server."""
+        return Move("looks", then=then, notes=notes)
 
     def crash(self, actor: Actor, cost: str = "crash") -> Move:
         incarnation = actor.incarnation + 1
@@ -411,14 +380,21 @@ class Process:
         store.answers, store.failed = answers, False
         part = self.part(actor)
         try:
-            self.subject.loop.__dict__["run"](part, _wait, _never, self.events, self.rng)
+            self.subject.loop.__dict__["run"](part, _wait, self.stopping(part), self.events, self.rng)
         except _Pending as pending:
             return actor._replace(phase=Trip(pending.arrows, pending.stamp, before=answers))
         except _Waits as waits:
             memory, child = self.remembered(part, age)
             # A lost server is tried again after a pause that is short beside any lease.
             rest = AWAKE if store.failed or waits.seconds <= 0 else Rest(round(waits.seconds, 3), waits.bell)
-            return Actor(actor.incarnation, memory, rest, child)
+            return actor._replace(memory=memory, phase=rest, child=child)
+        return self.ended(actor)
+
+    def stopping(self, part: Any) -> Callable[[], bool]:
+        return _never
+
+    def ended(self, actor: Actor) -> Actor:
+        """What comes after its loop has ended."""
         raise AssertionError("the loop ended")
 
 
@@ -430,266 +406,14 @@ def _never() -> bool:
     return False
 
 
-class WorkerProcess(Process):
-    """A worker and its child."""
-
-    kind = "worker"
-
-    def __init__(self, name: str, subject: Subject, jobs: dict[str, Job], retries: int, batch: int = 0) -> None:
-        super().__init__(name, subject)
-        self.jobs = jobs
-        self._registry = Registry()
-        self._registry.add(job_class(retries))
-        self._settings = subject.worker.__dict__["Settings"](
-            subscription=Subscription.parse("*"), batch_limit=max(1, batch)
-        )
-        self._lease = self._settings.lease
-        self._child = _InLine(jobs) if batch else _Child(jobs)
-        self._workers: dict[int, Any] = {}
-        self._blank = self._clamped(subject.worker.__dict__["State"](), 0.0)
-        self.is_named_as_told = bool(self.part(self.first()).name == self.name_of(1))
-        self.lost = f"{name}-lost:"
-        """Of a claim that is held in its name and that it does not know of."""
-
-    def blank(self, incarnation: int) -> Any:
-        return self._blank
-
-    def name_of(self, incarnation: int) -> str:
-        return f"{self.name}-{incarnation}"
-
-    def part(self, actor: Actor) -> Any:
-        worker = self._workers.get(actor.incarnation)
-        if worker is None:
-            worker = self._workers[actor.incarnation] = self.subject.worker.__dict__["Worker"](
-                self.store, self._registry, self._child, self.clock, self.rng, self.events,
-                self.name_of(actor.incarnation), self._settings,
-            )  # fmt: skip
-        worker.state = actor.memory
-        self._child.state = actor.child
-        self._child.begun = []
-        return worker
-
-    def remembered(self, part: Any, seconds: float) -> tuple[Any, Any]:
-        for id, _ in self._child.begun:
-            claim = part.state.claim
-            if not claim:
-                claim = next((one.claim for one in part.state.ended), "")
-            self.notes.append(Note("start", id, claim))
-        return self._clamped(part.state, seconds), self._child.state
-
-    def is_due(self, actor: Actor) -> bool:
-        return super().is_due(actor) or isinstance(actor.child, Ended)
-
-    def aged(self, memory: Any, seconds: float) -> Any:
-        return self._clamped(memory, seconds)
-
-    def sending_again(self, actor: Actor, trip: Trip) -> Actor:
-        # A worker whose trip is lost says the same with its next tick. So if no time has passed, to send again is to be
-        # where it was before this one; and whether it did so once already makes no difference, for the same reason.
-        if not trip.age and not trip.before:
-            return actor._replace(phase=AWAKE)
-        return super().sending_again(actor, trip)
-
-    def is_empty_handed(self, actor: Actor) -> bool:
-        state, phase = actor.memory, actor.phase
-        holds = state.running is not None or state.held or state.ended or actor.child is not None
-        if isinstance(phase, Trip) and any(isinstance(one, Claimed) and one.jobs for one in phase.drawn):
-            return False
-        return not holds
-
-    def inner_moves(self, actor: Actor) -> list[Move]:
-        if actor.child is None or isinstance(actor.child, Ended):
-            return []
-        id, attempt = actor.child
-        job = self.jobs.get(id)
-        if job is not None and job.kind == "poison":
-            return [self.crash(actor, cost="")._replace(label=f"runs {name_of(id)}, which kills it and its worker")]
-        how = ending(self.jobs, id, attempt)
-        return [Move(f"has its job {_in_words(how)}", then=actor._replace(child=Ended(how), phase=AWAKE))]
-
-    def _clamped(self, state: Any, seconds: float) -> Any:
-        """What is over is over, no matter for how long; and a lease without a job is none."""
-        holds = state.running is not None or bool(state.held)
-
-        def left(at: float) -> float:
-            return NOW + max(0.0, round(at - NOW - seconds, 3))
-
-        return state._replace(
-            started_at=NOW,
-            lease_until=left(state.lease_until) if holds else NOW,
-            renew_at=left(state.renew_at) if state.running is not None or state.held else NOW,
-            look_at=left(state.look_at),
-            # Asked only by a worker that is told to stop, and nobody tells one here.
-            unanswered=False,
-        )
-
-
-def _in_words(how: Any) -> str:
-    return {"Returned": "done", "Raised": "fail"}.get(type(how).__name__, "die")
-
-
-class ReaperProcess(Process):
-    """A reaper of its own, which may look at any time."""
-
-    kind = "reaper"
-
-    def blank(self, incarnation: int) -> Any:
-        return ()
-
-    def first(self) -> Actor:
-        return Actor(1, (), AWAKE)
-
-    def part(self, actor: Actor) -> Any:
-        return self.subject.reaper.__dict__["Reaper"](self.store, self.clock, self.events)
-
-    def remembered(self, part: Any, seconds: float) -> tuple[Any, Any]:
-        return (), None
-
-    def is_due(self, actor: Actor) -> bool:
-        return isinstance(actor.phase, Rest)
-
-    def rests(self, actor: Actor) -> bool:
-        return isinstance(actor.phase, Rest)
-
-    def drawn(self, actor: Actor, answer: Any) -> Actor:
-        found = super().drawn(actor, answer)
-        trip = found.phase
-        assert isinstance(trip, Trip)
-        if len(trip.drawn) < len(trip.arrows):
-            return found
-        # It forgets them at once, and may look again at any time: nothing that it could lose would be missed.
-        self.tick(found, (trip.drawn,), 0.0)
-        return self.first()
-
-    def moves(self, actor: Actor) -> list[Move]:
-        # To be killed or to send again is no more to it than to look again.
-        return [move for move in super().moves(actor) if not move.cost]
-
-    def later(self, actor: Actor, seconds: float) -> list[Actor]:
-        return [actor]  # it has no clock
-
-
-class SchedulerProcess(Process):
-    """A scheduler."""
-
-    kind = "scheduler"
-
-    def blank(self, incarnation: int) -> Any:
-        state = self.subject.scheduler.__dict__["State"]()
-        return state._replace(beat_at=NOW)
-
-    def part(self, actor: Actor) -> Any:
-        scheduler = self.subject.scheduler.__dict__["Scheduler"](self.store, self.clock, self.events, self.name)
-        scheduler.state = actor.memory
-        return scheduler
-
-    def remembered(self, part: Any, seconds: float) -> tuple[Any, Any]:
-        return self.aged(part.state, seconds), None
-
-    def aged(self, memory: Any, seconds: float) -> Any:
-        return memory._replace(beat_at=NOW + max(0.0, round(memory.beat_at - NOW - seconds, 3)))
-
-    def crash(self, actor: Actor, cost: str = "crash") -> Move:
-        return Move("is killed, and started again", then=self.first(), cost=cost)
-
-    def later(self, actor: Actor, seconds: float) -> list[Actor]:
-        return super().later(actor, seconds)[:1]  # the clock that it goes by is the server's
-
-
-_FOREVER = float("inf")
-_UNASKED = -1.0
-"""Seconds for which a producer has waited, when it has not asked in vain."""
-
-
-class _Producer:
-    """An application that enqueues its jobs one after another, and asks again when it heard nothing."""
-
-    is_exact = False
-
-    def __init__(self, process: ProducerProcess) -> None:
-        self.process = process
-        self.state: tuple[int, float] = (0, _UNASKED)
-
-    def tick(self) -> float:
-        process = self.process
-        number, waited = self.state
-        if number < len(process.plan) and waited >= RESEND_SECONDS:
-            # Nobody will ever know; it is not asked again, for by now it may be done and forgotten.
-            number, waited = number + 1, _UNASKED
-            self.state = (number, waited)
-        if number == len(process.plan):
-            return _FOREVER
-        job = process.plan[number]
-        process.rng.bits = job.number + 1
-        client = Client(process.store, process.clock, process.rng)
-        handle: Any
-        if job.kind == "delayed":
-            handle = client.enqueue_in(3, process.job_class)
-        else:
-            handle = client.enqueue(process.kinds.get(job.kind, process.job_class))
-        if handle.is_new:
-            process.notes.append(Note("stored", handle.id))
-        self.state = (number + 1, _UNASKED)
-        return 0.0 if number + 1 < len(process.plan) else _FOREVER
-
-    def bell(self) -> str | None:
-        return None
-
-    def watched(self) -> Sequence[int]:
-        return ()
-
-
-class ProducerProcess(Process):
-    kind = "producer"
-
-    def __init__(self, name: str, subject: Subject, plan: Sequence[Job], retries: int) -> None:
-        super().__init__(name, subject)
-        self.plan = plan
-        self.job_class = job_class(retries)
-        self.kinds = {
-            "unique": JobClass("job", _never_called, _SIGNATURE, queue=QUEUE, retries=retries, unique=True),
-            "unknown": JobClass("of.a.later.release", _never_called, _SIGNATURE, queue=QUEUE, retries=retries),
-        }
-
-    def blank(self, incarnation: int) -> Any:
-        return (0, _UNASKED)
-
-    def first(self) -> Actor:
-        return Actor(1, (0, _UNASKED), AWAKE)
-
-    def part(self, actor: Actor) -> Any:
-        part = _Producer(self)
-        part.state = actor.memory
-        return part
-
-    def remembered(self, part: Any, seconds: float) -> tuple[Any, Any]:
-        number, waited = part.state
-        return (number, max(0.0, waited) + seconds if self.store.failed else waited), None
-
-    def aged(self, memory: Any, seconds: float) -> Any:
-        number, waited = memory
-        # Only who has asked in vain counts.
-        return memory if waited == _UNASKED else (number, min(waited + seconds, 2 * RESEND_SECONDS))
-
-    def may_send_again(self, actor: Actor) -> bool:
-        assert isinstance(actor.phase, Trip)
-        return bool(actor.phase.age + max(0.0, actor.memory[1]) < RESEND_SECONDS)
-
-    def is_due(self, actor: Actor) -> bool:
-        return super().is_due(actor) and not self.is_empty_handed(actor)
-
-    def is_empty_handed(self, actor: Actor) -> bool:
-        return bool(actor.memory[0] >= len(self.plan))
-
-    def later(self, actor: Actor, seconds: float) -> list[Actor]:
-        return super().later(actor, seconds)[:1]
-
-    def crash(self, actor: Actor, cost: str = "crash") -> Move:
-        """Whether its job is stored will never be known; it goes on with the next one."""
-        number = min(actor.memory[0] + 1, len(self.plan))
-        return Move("is killed, and goes on with its next job", then=Actor(1, (number, _UNASKED), AWAKE), cost=cost)
+def lost_of(worker: str) -> str:
+    """How a claim begins that is held in the name of a worker that does not know of it (`reduce.py`)."""
+    return worker.rpartition("-")[0] + "-lost:"
 
 
 def name_of(id: str) -> str:
     """A job's name in a story."""
+    made = made_at(id)
+    if made is not None and made != NOW:
+        return f"the job of slot {made - NOW:+g} s"
     return f"what follows job {id[-1]}" if id[-2:-1] == "z" else f"job {id[-1:]}"

@@ -62,6 +62,9 @@ def add_options(parser: argparse.ArgumentParser, positive: Callable[[Any], Calla
         ("errors", "connections that are lost, before or after arrows were applied, also while sending again", 0),
         ("expiries", "times at which a lease runs out, or somebody is late", 1),
         ("pauses", "times at which somebody stands still in the middle of a tick, longer than a lease", 0),
+        ("stops", "workers that are told to stop, and replaced by others", 0),
+        ("acts", "what a person does: cancel, requeue or discard a job", 0),
+        ("slots", "of a recurring entry, that are fired", 0),
     ):
         scope.add_argument(
             f"--{name}", type=_up_to(MANY), default=value, metavar="N", help=f"{words} (default: {value})"
@@ -212,6 +215,9 @@ def run(
         schedulers=options.schedulers,
         reaper=not options.no_reaper,
         batch=options.batch,
+        stops=options.stops,
+        acts=options.acts,
+        slots=options.slots,
     )
     changes, backend = tuple(options.changes), options.backend
     if options.mutant is not None:
@@ -251,7 +257,8 @@ def _in_words(scope: Scope) -> str:
     parts = [f"{scope.workers} workers", f"jobs {', '.join(scope.jobs)}", "a producer"]
     parts += ["a reaper"] if scope.reaper else []
     parts += [f"{scope.crashes} crashes", f"{scope.errors} errors", f"{scope.expiries} expiries"]
-    parts += [f"{scope.pauses} pauses"]
+    for name in ("pauses", "stops", "acts", "slots"):
+        parts += [f"{getattr(scope, name)} {name}"] if getattr(scope, name) else []
     return "; ".join(parts)
 
 

@@ -1,9 +1,10 @@
-"""What a server holds, as one small value; and the servers that arrows are drawn on.
+"""What a server holds, as one small value; and the servers that steps are drawn on.
 
 Time stands still at `NOW`: instead of the clock going on, everything that is dated comes nearer (`later`). So two
-moments that differ in nothing but the date are one value. What nobody decides by is left out: advisory keys, the set of
-known queues, when something failed or was done, and the words that tell why. Of a lease that ran out, not for how
-long.
+moments that differ in nothing but the date are one value. Only where a recurring entry is to be fired, which goes by
+the date, it goes on until the last of its slots, and is part of the value (`clock`). What nobody decides by is left
+out: advisory keys, the set of known queues, when something failed or was done, and the words that tell why. Of a lease
+that ran out, not for how long.
 
 The value is what `contents()` answers, in a fixed order and hashable; both MemoryStore and a real server answer that,
 so their values can be compared, and each can be set to a value.
@@ -57,9 +58,9 @@ class Lua(NamedTuple):
 # From plain contents to the value and on.
 
 
-def canonical(plain: dict[str, Any], now: float = NOW) -> Contents:
+def canonical(plain: dict[str, Any], now: float = NOW, clock: tuple[float, float] | None = None) -> Contents:
     """The value of what `contents()` answers, with times as distances from now."""
-    found: list[tuple[str, Any]] = []
+    found: list[tuple[str, Any]] = [] if clock is None else [("clock", clock)]
     for key, value in plain.items():
         if key in _LEFT_OUT:
             continue
@@ -82,6 +83,8 @@ def canonical(plain: dict[str, Any], now: float = NOW) -> Contents:
             value = tuple(sorted(value))
         elif key == "failures":
             value = tuple(sorted((id, told.partition("\n")[0]) for id, told in value.items()))
+        elif key == "slots":
+            value = tuple(sorted((entry, " ".join(text.split(" ")[:2])) for entry, text in value.items()))
         else:
             value = tuple(sorted(value.items()))
         found.append((key, value))
@@ -89,10 +92,12 @@ def canonical(plain: dict[str, Any], now: float = NOW) -> Contents:
     return tuple(found)
 
 
-def plain(contents: Contents) -> dict[str, Any]:
+def plain(contents: Contents, now: float = NOW) -> dict[str, Any]:
     """What `contents()` of a server with this value would answer, but for what was left out."""
     found: dict[str, Any] = {}
     for key, value in contents:
+        if key == "clock":
+            continue
         if key.startswith(_JOB):
             found[key] = _dated(value)
         elif key.startswith((_QUEUE, _BELL, _ANSWER)):
@@ -101,10 +106,10 @@ def plain(contents: Contents) -> dict[str, Any]:
             found[key] = {id: f"{place:02d}{queue}" for place, (id, queue) in enumerate(value)}
         elif key.startswith(_DONE):
             lifetime = float(key.removeprefix(_DONE))
-            found[key] = [f"{NOW + left - lifetime:.6f} {ids}" for left, ids in value]
+            found[key] = [f"{now + left - lifetime:.6f} {ids}" for left, ids in value]
             found.setdefault("lifetimes", set()).add(key.removeprefix(_DONE))
         elif key in ("delayed", "leases"):
-            found[key] = {member: NOW + left for member, left in value}
+            found[key] = {member: now + left for member, left in value}
         elif key == "ready":
             found[key] = {queue: float(turn) for turn, queue in enumerate(value, start=1)}
         elif key in ("failed", "subscriptions"):
@@ -113,6 +118,8 @@ def plain(contents: Contents) -> dict[str, Any]:
             found[key] = set(value)
         elif key == "failures":
             found[key] = {id: f"{claim}\n" for id, claim in value}
+        elif key == "slots":
+            found[key] = {entry: text + f" {STAMP}" * (" " in text) for entry, text in value}
         else:
             found[key] = dict(value)
     return found
@@ -126,8 +133,26 @@ def later(contents: Contents, seconds: float) -> Contents:
             value = tuple((member, _nearer(left, seconds)) for member, left in value)
         elif key.startswith(_DONE):
             value = tuple((_nearer(left, seconds), ids) for left, ids in value)
+        elif key == "clock":
+            value = (min(value[0] + seconds, value[1]), value[1])
         found.append((key, value))
     return tuple(found)
+
+
+def elapsed(contents: Contents) -> float:
+    """Seconds since the beginning, where somebody goes by the date; otherwise nobody counts."""
+    clock = clock_of(contents)
+    return clock[0] if clock else 0.0
+
+
+def clock_of(contents: Contents) -> tuple[float, float] | None:
+    """Seconds since the beginning, and how far they are counted."""
+    clock: tuple[float, float] | None = dict(contents).get("clock")
+    return clock
+
+
+def _moved_on(stamp: str, seconds: float) -> str:
+    return f"{float(stamp) + seconds:.6f}" if seconds else stamp
 
 
 def runs_out(contents: Contents, seconds: float) -> bool:
@@ -175,16 +200,21 @@ class MemoryServer:
 
     def draw(self, contents: Contents, arrow: Arrow | Bell, stamp: str) -> tuple[Contents, Any]:
         store = self._set_to(contents)
+        clock = clock_of(contents)
+        passed = clock[0] if clock else 0.0
         if isinstance(arrow, Bell):
-            rang = arrow.name in store._bells
+            answer: Any = arrow.name in store._bells
             store._bells.discard(arrow.name)
-            return canonical(store.contents()), rang
-        answer = store.trip((arrow,), stamp)[0]
-        return canonical(store.contents()), answer
+        else:
+            answer = store.trip((arrow,), _moved_on(stamp, passed))[0]
+        return canonical(store.contents(), NOW + passed, clock), answer
 
     def _set_to(self, contents: Contents) -> Any:
         store = self._kind(self._clock)
+        now = NOW + elapsed(contents)
         for key, value in contents:
+            if key == "clock":
+                continue
             if key.startswith(_JOB):
                 store._records[key[len(_JOB) :]] = _dated(value)
             elif key.startswith(_QUEUE):
@@ -198,12 +228,12 @@ class MemoryServer:
                 store._claims[key[len(_CLAIM) :]] = dict(value)
             elif key.startswith(_DONE):
                 lifetime = int(key.removeprefix(_DONE))
-                entries = ((f"{NOW + left - lifetime:.6f}", tuple(ids.split(" "))) for left, ids in value)
+                entries = ((f"{now + left - lifetime:.6f}", tuple(ids.split(" "))) for left, ids in value)
                 store._done[lifetime] = deque(entries)
             elif key == "delayed" or key == "leases":
                 timed = store._delayed if key == "delayed" else store._leases
                 for member, left in value:
-                    timed.set(member, NOW + left)
+                    timed.set(member, now + left)
             elif key == "subscriptions":
                 for text in value:
                     store._subscriptions.set(text, NOW)
@@ -221,8 +251,10 @@ class MemoryServer:
                 store._waiters = {id: names.split(" ") for id, names in value}
             elif key == "failures":
                 store._failures = {id: f"{claim}\n" for id, claim in value}
+            elif key == "slots":
+                store._slots = {entry: (*(f"{text} ".split(" ")[:2]), "") for entry, text in value}
             else:
-                setattr(store, {"leased": "_leased", "unique": "_unique"}[key], dict(value))
+                setattr(store, {"leased": "_leased", "unique": "_unique", "schedules": "_schedules"}[key], dict(value))
         return store
 
 
@@ -241,8 +273,10 @@ class LuaServer:
 
     def draw(self, contents: Contents, arrow: Arrow | Bell, stamp: str) -> tuple[Contents, Any]:
         self.set_to(contents)
-        answer = self.step(arrow, stamp)
-        self._held = self.contents()
+        clock = clock_of(contents)
+        passed = clock[0] if clock else 0.0
+        answer = self.step(arrow, _moved_on(stamp, passed))
+        self._held = canonical(self._store.contents(), NOW + passed, clock)
         return self._held, answer
 
     def step(self, arrow: Arrow | Bell, stamp: str) -> Any:
@@ -259,8 +293,8 @@ class LuaServer:
         self._held = None
         self._wire.call_one("ZADD", f"{self._prefix}{SUFFIXES['LEASES']}", "XX", *scores)
 
-    def contents(self, now: float = NOW) -> Contents:
-        return canonical(self._store.contents(), now)
+    def contents(self, now: float = NOW, clock: tuple[float, float] | None = None) -> Contents:
+        return canonical(self._store.contents(), now, clock)
 
     def set_to(self, contents: Contents) -> None:
         """Make the namespace hold this and nothing else; only what differs is written."""
@@ -268,13 +302,18 @@ class LuaServer:
         if self._held is None:
             commands += [("DEL", self._prefix + key) for key in self._store.contents()]
             commands.append(("SET", f"{self._prefix}layout", LAYOUT))
+        now = NOW + elapsed(contents)
         old, new = dict(self._held or EMPTY), dict(contents)
-        different = tuple((key, value) for key, value in contents if old.get(key) != value)
+        if old.pop("clock", (0.0, 0.0))[0] != new.pop("clock", (0.0, 0.0))[0]:
+            dated = ("leases", "delayed", _DONE)
+            old = {key: None if key.startswith(dated) else value for key, value in old.items()}
+        different = tuple((key, value) for key, value in new.items() if old.get(key) != value)
         gone = [*(key for key in old if key not in new), *(key for key, _ in different)]
+        gone += ["schedules:revision"] if "schedules" in old or "schedules" in new else []
         gone += ["lifetimes"] if any(key.startswith(_DONE) for key in (*gone, *new)) else []
         commands += [("DEL", self._prefix + key) for key in gone]
         lifetimes = tuple(one for one in contents if one[0].startswith(_DONE))
-        for key, value in {**plain(different), **_only(plain(lifetimes), "lifetimes")}.items():
+        for key, value in {**plain(different, now), **_only(plain(lifetimes), "lifetimes")}.items():
             name = self._prefix + key
             if isinstance(value, str):
                 commands.append(("SET", name, value))

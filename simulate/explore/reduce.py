@@ -23,9 +23,10 @@ from collections.abc import Callable, Iterator
 from itertools import permutations
 from typing import Any
 
-from simulate.explore.actors import Actor, Process, WorkerProcess
+from simulate.explore.actors import Actor, Process
 from simulate.explore.contents import Contents
 from simulate.explore.rules import Past
+from simulate.explore.workers import WorkerProcess
 
 NOBODY = "-"
 """Stands where a claim stood that nobody can utter any more."""
@@ -61,11 +62,10 @@ def settled(contents: Contents, past: Past, process: Process, actor: Actor) -> t
         past = past._replace(jobs=jobs)
     if actor.incarnation > 1 or any(old != new for old, new in known.items()):
         memory = _counted_anew(actor.memory, name, first, known)
-        actor = Actor(
-            1,
-            memory._replace(number=known.get(actor.memory.number, 1)),
-            _counted_anew(actor.phase, name, first, known),
-            _counted_anew(actor.child, name, first, known),
+        actor = actor._replace(
+            incarnation=1,
+            memory=memory._replace(number=known.get(actor.memory.number, 1)),
+            phase=_counted_anew(actor.phase, name, first, known),
         )
     return contents, past, actor
 

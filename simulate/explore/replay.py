@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 from simulate.explore import rules
 from simulate.explore.actors import Trip
-from simulate.explore.contents import EMPTY, NOW, Bell, LuaServer
+from simulate.explore.contents import EMPTY, NOW, Bell, Contents, LuaServer, clock_of
 from simulate.explore.rules import Broken, Past
 from simulate.explore.scope import Scope
 from simulate.explore.story import NoStory, Story, Told, described
 from simulate.explore.subject import changed
 
 # Rules that are about who waits for whom. They hold or break in the search; a replay shows the same contents.
-OF_THE_WHOLE = ("wake-up", "stranded", "kept", "drains")
+OF_THE_WHOLE = ("wake-up", "stranded", "kept", "missed", "drains")
 
 
 class Replayed(NamedTuple):
@@ -42,7 +42,12 @@ def replay(story: Story, server: LuaServer, show: Callable[[int, Told], None] = 
     processes = {process.name: process for process in story.scope.processes(changed(story.changes))}
     actors = {name: process.first() for name, process in processes.items()}
     server.set_to(EMPTY)
-    past, elapsed, before = Past(), 0.0, EMPTY
+    before = story.scope.begin(server.draw)
+    clock, past, elapsed = clock_of(before), Past(), 0.0
+
+    def contents() -> Contents:
+        return server.contents(NOW + elapsed, clock and (min(elapsed, clock[1]), clock[1]))
+
     for n, step in enumerate(story.steps, start=1):
         broken: Broken | None = None
         if step.who == "time":
@@ -74,7 +79,7 @@ def replay(story: Story, server: LuaServer, show: Callable[[int, Told], None] = 
                         server.have_run_out(step.order, NOW + elapsed)
                     own = float(move.stamp) - NOW if move.stamp and not extra else 0.0
                     answer = server.step(arrow, f"{NOW + elapsed + own:.6f}")
-                    after = server.contents(NOW + elapsed)
+                    after = contents()
                     if not isinstance(arrow, Bell):
                         previous, before = before, after
                         past = rules.drawn(previous, past, arrow, answer, after)
@@ -82,7 +87,7 @@ def replay(story: Story, server: LuaServer, show: Callable[[int, Told], None] = 
             except Broken as found:
                 broken = found
             actors[step.who] = actor
-        before = server.contents(NOW + elapsed)
+        before = contents()
         show(n, step)
         if (now := described(before)) != step.after:
             return Replayed(n, False, f"step {n}: the server holds {now}, and in the story {step.after}")

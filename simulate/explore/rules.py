@@ -13,9 +13,7 @@ from typing import Any, NamedTuple
 from minique.call import split_terms
 from minique.store import (
     DEATHS_ALLOWED,
-    Agenda,
     Arrow,
-    Beat,
     Cancel,
     Claim,
     Complete,
@@ -24,6 +22,7 @@ from minique.store import (
     Drop,
     Enqueue,
     Fail,
+    Fire,
     Forget,
     Promote,
     Reap,
@@ -31,10 +30,9 @@ from minique.store import (
     Renew,
     Requeue,
     Retry,
-    Ring,
 )
-from simulate.explore.actors import Note, name_of
-from simulate.explore.contents import LONG_SECONDS, Bell, Contents
+from simulate.explore.actors import Note, lost_of, name_of
+from simulate.explore.contents import LONG_SECONDS, NOW, Bell, Contents, clock_of, elapsed
 
 RULES = {
     "one state": "Each job that is stored is in exactly one state, with all that the state needs.",
@@ -54,6 +52,10 @@ RULES = {
     "stranded": "No worker waits while jobs are leased in its name that it does not know of.",
     "kept": "A worker that comes to its ticks keeps its lease.",
     "ran": "Done is what ran to its end, and nothing else.",
+    "slots": "No slot of a recurring entry is fired twice or early, and its cursor only moves forward.",
+    "missed": "When all wait, each slot whose time has come has been fired.",
+    "anew": "A job that a person requeues has all its tries again.",
+    "stopped": "A worker that stops in peace leaves no job behind.",
     "drains": "Once faults stop, all that is stored comes to an end.",
 }
 
@@ -72,9 +74,11 @@ DIAGRAM: dict[type, frozenset[tuple[str, str]]] = {
     Discard: frozenset({("failed", "gone")}),
     Cancel: frozenset({("queued", "gone"), ("delayed", "gone")}),
     Forget: frozenset({("done", "gone")}),
+    Fire: frozenset({("new", "queued")}),
 }
 NOTHING: frozenset[tuple[str, str]] = frozenset()
-SILENT = (Beat, Agenda, Renew, Ring, Bell)
+# Also when they change nothing: their answers must be true.
+_CHECKED_ALWAYS = (Claim, Renew, Complete, Drop, Retry, Fail, Fire, Cancel, Requeue, Discard)
 GIVEN_BACK = {(Retry, "delayed"), (Requeue, "queued"), (Reap, "queued")}
 
 
@@ -142,8 +146,8 @@ def seen(contents: Contents) -> Seen:
             raise Broken("one state", f"{name_of(id)} is in {where}")
         states[id] = places[0]
     for id in (*leased, *delayed, *failed):
-        if id not in states:
-            raise Broken("one state", f"{name_of(id)} has a place and no record")
+        if states.get(id, "gone") == "gone":
+            raise Broken("one state", f"{name_of(id)} has a place and no record, or one that says it is gone")
     for id, claim in leased.items():
         if id not in dict(found.get(f"claim:{claim}", ())) or claim not in leases:
             raise Broken("one state", f"{name_of(id)} is leased by {claim}, which nobody will ever reap")
@@ -165,7 +169,7 @@ def _check_keys(unique: dict[str, str], records: dict[str, str], states: dict[st
 def drawn(before: Contents, past: Past, arrow: Arrow | Bell, answer: Any, after: Contents) -> Past:
     """Check one arrow; what is to be remembered from now on. Raises Broken."""
     new = seen(after)
-    if before == after and not isinstance(arrow, Claim | Renew | Complete | Drop | Retry | Fail):
+    if before == after and not isinstance(arrow, _CHECKED_ALWAYS):
         return past
     old = seen(before)
     jobs, deadlines = dict(past.jobs), dict(past.deadlines)
@@ -216,6 +220,10 @@ def drawn(before: Contents, past: Past, arrow: Arrow | Bell, answer: Any, after:
             deadlines[arrow.claim] = arrow.lease_seconds
     elif isinstance(arrow, Complete):
         _check_completion(arrow, answer, old, new, after)
+    elif isinstance(arrow, Fire):
+        _check_firing(arrow, answer, past, before, after)
+    elif isinstance(arrow, Cancel | Requeue | Discard):
+        _check_person(arrow, answer, old, new, after)
     holding = set(new.holders.values())
     lasting = tuple(sorted((claim, left) for claim, left in deadlines.items() if claim in holding))
     found = Past(tuple(sorted(jobs.items())), lasting)
@@ -251,6 +259,33 @@ def _check_completion(arrow: Complete, answer: Any, old: Seen, new: Seen, after:
                 )
 
 
+def _check_firing(arrow: Fire, answer: Any, past: Past, before: Contents, after: Contents) -> None:
+    at = float(arrow.slot) - NOW
+    was, is_now = (float(dict(dict(one).get("slots", ()))[arrow.entry].split(" ")[0]) for one in (before, after))
+    if is_now < was:
+        raise Broken("slots", f"the cursor went back by {was - is_now:g} s")
+    if answer.outcome == "fired":
+        if arrow.id in dict(past.jobs):
+            raise Broken("slots", f"{name_of(arrow.id)} was fired twice")
+        if at > elapsed(before):
+            raise Broken("slots", f"{name_of(arrow.id)} was fired {at - elapsed(before):g} s early")
+
+
+def _check_person(arrow: Cancel | Requeue | Discard, answer: Any, old: Seen, new: Seen, after: Contents) -> None:
+    was, is_now = (seen.states.get(arrow.id, "gone") for seen in (old, new))
+    if isinstance(arrow, Cancel):
+        is_true = answer == was and (is_now == "gone") == (was in ("queued", "delayed", "gone"))
+    else:
+        is_true = (answer is True) == (was == "failed" and is_now != "failed")
+    if not is_true:
+        verb = type(arrow).__name__.lower()
+        raise Broken("truth", f"{verb} of {name_of(arrow.id)} was answered {answer!r}; it was {was} and is {is_now}")
+    if isinstance(arrow, Requeue) and answer is True:
+        for key in ("failures:count", "deaths", "failures"):
+            if arrow.id in dict(dict(after).get(key, ())):
+                raise Broken("anew", f"{name_of(arrow.id)} was requeued and keeps its {key}")
+
+
 def _check_kept(past: Past, now: Seen) -> None:
     for id, known in past.jobs:
         if not known.is_over and id not in now.states:
@@ -267,6 +302,20 @@ def noted(contents: Contents, past: Past, notes: tuple[Note, ...]) -> Past:
             if note.id not in jobs:
                 raise Broken("lost", f"{name_of(note.id)} was acknowledged, and never stored")
             continue
+        if note.what == "stopped":
+            for id, claim in now.holders.items():
+                if claim.startswith((note.claim + ":", lost_of(note.claim))):
+                    raise Broken("stopped", f"{name_of(id)} is left behind, leased by {claim}")
+            continue
+        if note.what == "killed":
+            # Whoever lost its lease meanwhile says nothing about what others do with the job.
+            if now.holders.get(note.id) == note.claim:
+                jobs[note.id] = known._replace(begun=False)
+            continue
+        if note.what == "cancelled":
+            if now.states.get(note.id, "gone") != "gone":
+                raise Broken("truth", f"{name_of(note.id)} was told to be cancelled, and is {now.states[note.id]}")
+            continue
         if known.begun:
             raise Broken("twice", f"{name_of(note.id)} was started twice, and nobody had given it back")
         if now.holders.get(note.id) != note.claim:
@@ -278,18 +327,27 @@ def noted(contents: Contents, past: Past, notes: tuple[Note, ...]) -> Past:
 
 
 def is_at_rest(contents: Contents) -> bool:
-    """Whether all that is stored has come to an end."""
+    """Whether all that is stored has come to an end, and no slot is still to come."""
+    clock = clock_of(contents)
+    if clock is not None and clock[0] < clock[1]:
+        return False
     return not any(state in ("queued", "delayed", "leased") for state in seen(contents).states.values())
 
 
 def is_waiting(contents: Contents) -> bool:
     """Whether a job waits in a queue that may be claimed from."""
-    return any(key == "ready" for key, _ in contents)
+    ready = dict(contents).get("ready", ())
+    if not ready:
+        return False
+    found = seen(contents)
+    return any(found.states.get(id) == "queued" for queue in ready for id in found.queues.get(queue, ()))
 
 
 def is_over(contents: Contents) -> bool:
     """Whether there is nothing on the server that anybody could take, give back or forget."""
     for key, value in contents:
+        if key == "clock" and value[0] < value[1]:
+            return False
         if key in ("leases", "leased", "delayed", "ready") or key.startswith(("queue:", "claim:")):
             return False
         if key.startswith("done:") and any(left < LONG_SECONDS for left, _ in value):

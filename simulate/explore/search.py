@@ -26,6 +26,9 @@ PATIENCE_STEPS = 4000
 
 _LOOK_UP_EVERY = 1024  # states
 
+_HARM = MASKS["crash"] | MASKS["error"]
+"""Faults by which a token may get lost."""
+
 
 @dataclass
 class Result:
@@ -57,7 +60,7 @@ class Search(System):
         super().__init__(scope, subject, draw, every_arrow, reduced)
         places = range(len(self.processes))
         self._drains: set[int] = set()
-        self._working: list[dict[int, bool]] = [{} for _ in places]
+        self._leisure: list[dict[int, bool]] = [{} for _ in places]
         self._private: list[dict[int, bool]] = [{} for _ in places]
         self._idle: list[dict[int, bool]] = [{} for _ in places]
 
@@ -67,11 +70,10 @@ class Search(System):
         scope = self.scope
         covers = _Covers(scope, self.reduced)
         bits = covers.bits
-        first, unharmed, pauses = self.first(), scope.faults & 0xFF, MASKS["pause"]
+        first, unharmed, pauses = self.first(), scope.faults & _HARM, MASKS["pause"]
         # Each state with what was left of the faults, in the order in which they were found.
-        states, lefts, parents = [first], array("H", [scope.faults]), array("I", [0])
+        states, lefts, parents = [first], array("I", [scope.faults]), array("I", [0])
         covered = {first: covers[scope.faults]}
-        working = [process.kind != "reaper" for process in self.processes]  # a reaper is never at rest
         shifts = self._shifts
         places = tuple(range(len(shifts)))
         edges, rest, alike, transitions = self._edges, self._rest, self._alike, 0
@@ -100,7 +102,7 @@ class Search(System):
                             if mask:
                                 if not left & mask:
                                     continue
-                            elif not is_busy and working[place] and not self._works(place, actor):
+                            elif not is_busy and not self._is_at_leisure(place, actor):
                                 is_busy = True
                             transitions += 1
                             if breaks:
@@ -115,7 +117,7 @@ class Search(System):
                                 parents.append(n)
                     try:
                         if not is_busy:
-                            self.check_rest(state, left & 0xFF == unharmed)
+                            self.check_rest(state, left & _HARM == unharmed)
                         for then, left_then in self.later(state, left):
                             transitions += 1
                             then = in_order(then)
@@ -149,14 +151,12 @@ class Search(System):
             result.held = {self._worlds[world][0] for world in {state & WORLD for state in states}}
         return self._ended(result, states, transitions)
 
-    def _works(self, place: int, actor: int) -> bool:
-        """Whether it waits for the job that it runs, and that may take long."""
+    def _is_at_leisure(self, place: int, actor: int) -> bool:
+        """Whether what it may do now need not happen soon: who runs a job, or looks when it likes."""
         home = self._home[place]
-        found = self._working[home].get(actor)
+        found = self._leisure[home].get(actor)
         if found is None:
-            process, value = self.processes[home], self._actors[home][actor]
-            found = process.rests(value) and value.child is not None
-            self._working[home][actor] = found
+            found = self._leisure[home][actor] = self.processes[home].is_at_leisure(self._actors[home][actor])
         return found
 
     def _is_private(self, place: int, actor: int) -> bool:
@@ -200,8 +200,7 @@ class Search(System):
         """
         world, actors = self.parts(state)
         for place, actor in enumerate(actors):
-            process = self.processes[place]
-            if process.kind == "reaper" and not isinstance(self._actors[place][actor].phase, Trip):
+            if self.processes[place].kind in ("reaper", "person") and self._is_at_leisure(place, actor):
                 continue
             some = self._edges[place].get(world | actor << WORLD_BITS)
             if some is None:

@@ -15,17 +15,21 @@ from minique.store import (
     Agenda,
     Arrow,
     Beat,
+    Cancel,
     Claim,
     Claimed,
     Complete,
     Delay,
+    Discard,
     Enqueue,
     Fail,
+    Fire,
     Promote,
     Reap,
     Reaped,
     Release,
     Renew,
+    Requeue,
     Retry,
 )
 from simulate.explore.actors import name_of
@@ -182,12 +186,21 @@ def in_words(step: Step) -> str:
     if isinstance(step.arrow, Bell):
         words = "hears its bell"
     for note in step.notes:
-        words += f", and starts {name_of(note.id)}" if note.what == "start" else f": {name_of(note.id)} is stored"
+        words += _NOTES[note.what].format(name_of(note.id))
     if step.order:
         words += f" (the lease of {' ran out before that of '.join(step.order)})"
     if step.begun:
         words += f", while {' and '.join(step.begun)} had just looked at the clock"
     return words
+
+
+_NOTES = {
+    "start": ", and starts {}",
+    "stored": ": {} is stored",
+    "killed": ", and kills {}",
+    "cancelled": ": {} is cancelled",
+    "stopped": "",
+}
 
 
 def _arrow_in_words(arrow: Arrow | Bell, answer: Any) -> str:
@@ -211,6 +224,12 @@ def _arrow_in_words(arrow: Arrow | Bell, answer: Any) -> str:
     if isinstance(arrow, Reap) and isinstance(answer, Reaped):
         back = [f"{name_of(id)} back" for id in answer.back] + [f"{name_of(id)} failed" for id in answer.failed]
         return f"{name}: {', '.join(back) or 'nothing'}"
+    if isinstance(arrow, Cancel):
+        return f"{name} {name_of(arrow.id)}, which is {answer}"
+    if isinstance(arrow, Requeue | Discard):
+        return f"{name} {name_of(arrow.id)}{_unless(answer is True)}"
+    if isinstance(arrow, Fire):
+        return f"{name} {name_of(arrow.id)}: {answer.outcome if answer else 'no answer'}"
     if isinstance(arrow, Promote):
         return f"{name}: {answer.promoted if answer else 0}"
     return {Beat: "a sign of life", Agenda: "reads the schedule"}.get(type(arrow), name)

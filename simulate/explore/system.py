@@ -15,12 +15,13 @@ from typing import Any, NamedTuple
 
 from minique.store import Arrow, Beat, Forget, Reap
 from simulate.explore import rules
-from simulate.explore.actors import Actor, Move, Note, Rest, Trip, WorkerProcess, frozen, name_of
-from simulate.explore.contents import EMPTY, STAMP, Bell, Contents, Draw, later, runs_out
+from simulate.explore.actors import Actor, Move, Note, Rest, Trip, frozen, name_of
+from simulate.explore.contents import STAMP, Bell, Contents, Draw, elapsed, later, runs_out
 from simulate.explore.reduce import in_other_words, moved, orders, settled
 from simulate.explore.rules import Broken, Past
 from simulate.explore.scope import MASKS, UNITS, Scope
 from simulate.explore.subject import Subject
+from simulate.explore.workers import WorkerProcess
 
 QUIET_SECONDS = 6.0
 """So long all may wait: a lease of ten seconds survives it once, and is due to be renewed."""
@@ -75,6 +76,7 @@ class System:
         self.reduced = reduced
         """Whether states that differ in names alone are one."""
         self.processes = scope.processes(subject)
+        self._planned = scope.planned()
         self.subject = subject
         self.draw = draw
         places = range(len(self.processes))
@@ -110,7 +112,7 @@ class System:
         self._rests: list[dict[int, int]] = [{} for _ in places]
         # Of each world, as bits: 1 nothing is under way; 2 a job waits to be claimed; 4 nothing can ever happen.
         self._rest: list[int] = []
-        self._may = {"": True, "crash": scope.crashes > 0, "error": scope.errors > 0}
+        self._may = {"": True, "crash": scope.crashes > 0, "error": scope.errors > 0, "stop": scope.stops > 0}
 
     # Tables.
 
@@ -148,7 +150,7 @@ class System:
 
     def first(self) -> int:
         actors = [self.actor(place, self.processes[self._home[place]].first()) for place in range(len(self.processes))]
-        return self.in_order(self.state(self.world(EMPTY, Past()), actors))
+        return self.in_order(self.state(self.world(self.scope.begin(self.draw), Past()), actors))
 
     def options_of(self, place: int, actor: int) -> list[Option]:
         home = self._home[place]
@@ -459,14 +461,24 @@ class System:
     def check_rest(self, state: int, is_unharmed: bool) -> None:
         """What must hold when all wait; after a fault a wake-up may be lost, until the next look. Raises Broken."""
         rest = self._rest[state & WORLD]
+        if self._planned:
+            self._check_slots(state)
         if rest & 1:
             return
         holders = rules.seen(self.contents_of(state)).holders
         for process, actor in self._workers(state):
             if process.is_empty_handed(actor):
-                if is_unharmed and rest & 2:
+                if is_unharmed and rest & 2 and actor.told is None:
                     raise Broken("wake-up", f"a job is ready, {process.name} waits, and nobody rings")
                 name = process.name_of(actor.incarnation) + ":"
                 for id, claim in holders.items():
                     if claim.startswith((name, process.lost)):
                         raise Broken("stranded", f"{name_of(id)} is leased by {claim}, and {process.name} rests")
+
+    def _check_slots(self, state: int) -> None:
+        """All wait, so each slot whose time has come has been fired. Raises Broken."""
+        contents, past = self._worlds[state & WORLD]
+        known, now = dict(past.jobs), elapsed(contents)
+        for at, id in self._planned:
+            if at <= now and id not in known:
+                raise Broken("missed", f"{name_of(id)} was not fired, and all wait")

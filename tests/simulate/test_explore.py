@@ -15,7 +15,7 @@ import pytest
 from minique.store import Enqueue, Forget, Promote
 from minique.wire import Server
 from simulate import cli
-from simulate.explore.actors import AWAKE, Actor, Job, WorkerProcess
+from simulate.explore.actors import AWAKE, Actor, Job
 from simulate.explore.command import CATALOGUE, explore, score
 from simulate.explore.contents import EMPTY, STAMP, LuaServer, MemoryServer, NoSuchText, canonical, later, plain
 from simulate.explore.in_process import lua_server
@@ -26,6 +26,7 @@ from simulate.explore.rules import RULES
 from simulate.explore.search import Failure, Result, Scope, Search
 from simulate.explore.story import NoStory, Story
 from simulate.explore.subject import Change, Subject, changed
+from simulate.explore.workers import WorkerProcess
 from tests.servers import RealServer, find_redis, find_valkey, required
 
 ROOT = Path(__file__).parent.parent.parent
@@ -59,6 +60,8 @@ SCOPES_TO_COMPARE = [
     Scope(1, ("follows", "brief"), 1, 0, 0),
     Scope(1, ("unique", "unique"), 0, 1, 1),
     Scope(1, ("plain",), 0, 0, 1, 1),
+    Scope(1, ("plain",), 0, 1, 0, stops=1),
+    Scope(1, ("dies",), 0, 0, 0, acts=1),
 ]
 LARGER_SCOPES_TO_COMPARE = [
     Scope(2, ("plain", "plain"), 1, 0, 1),
@@ -68,6 +71,9 @@ LARGER_SCOPES_TO_COMPARE = [
     Scope(2, ("once",), 1, 0, 1),
     Scope(1, ("dies", "fails"), 0, 1, 0),
     Scope(1, ("poison",), 1, 0, 3),
+    Scope(2, ("plain",), 1, 0, 1, stops=1),
+    Scope(2, ("plain", "plain"), 0, 0, 0, acts=1),
+    Scope(1, ("brief",), 0, 1, 0, slots=1, schedulers=2),
 ]
 
 
@@ -93,8 +99,11 @@ class TestWhatShips:
             (Scope(1, ("follows", "brief"), 1, 0, 1), 2_050),
             (Scope(1, ("dies", "fails"), 0, 1, 0), 8_490),
             (Scope(1, ("plain",), 0, 0, 1, 1), 363),
+            (Scope(1, ("plain",), 1, 1, 1, stops=1), 3_877),
+            (Scope(1, ("dies",), 0, 0, 0, acts=2), 9_928),
+            (Scope(1, ("plain",), 0, 0, 0, slots=1), 1_353),
         ],
-        ids=lambda value: " ".join(value.jobs) if isinstance(value, Scope) else "",
+        ids=lambda value: str(value) if isinstance(value, Scope) else "",
     )
     def test_nothing_breaks_in_a_small_scope(self, scope: Scope, states: int) -> None:
         result = explored(scope)
@@ -131,6 +140,9 @@ class TestWhatShips:
             Scope(1, ("plain",), 1, 0, 0),
             Scope(1, ("unique", "unique"), 0, 1, 0),
             Scope(1, ("fails",), 0, 0, 0),
+            Scope(1, ("plain",), 0, 0, 0, stops=1),
+            Scope(1, ("plain",), 0, 0, 0, acts=1),
+            Scope(1, ("plain",), 0, 0, 0, slots=1),
         ):
             model, scripts = explored(scope), Search(scope, Subject(), lua_server().draw).run(keep_contents=True)
             assert model.failure is scripts.failure is None
@@ -145,8 +157,12 @@ class TestWhatShips:
             Scope(1, ("follows", "brief"), 1, 0, 1),
             Scope(1, ("unique", "unique"), 0, 1, 1),
             Scope(1, ("poison",), 0, 0, 3),
+            Scope(2, ("plain", "plain"), 0, 1, 0, stops=1),
+            Scope(1, ("dies",), 0, 1, 0, acts=2),
+            Scope(1, ("plain", "delayed"), 0, 0, 0, acts=2),
+            Scope(1, ("brief",), 0, 1, 0, slots=1, schedulers=2),
         ],
-        ids=lambda scope: " ".join(scope.jobs),
+        ids=str,
     )
     def test_the_scripts_and_the_model_come_to_hold_the_same_with_more_faults(self, scope: Scope) -> None:
         model, scripts = explored(scope), Search(scope, Subject(), lua_server().draw).run(keep_contents=True)
@@ -161,8 +177,11 @@ class TestWhatShips:
             (Scope(2, ("plain", "plain"), 2, 1, 0), 13_488),
             (Scope(2, ("plain",), 1, 0, 1, 1), 19_052),
             (Scope(1, ("once", "delayed"), 1, 1, 1), 159_157),
+            (Scope(2, ("plain", "plain"), 1, 0, 1, stops=1), 80_813),
+            (Scope(1, ("plain", "dies"), 0, 1, 0, acts=2), 170_134),
+            (Scope(1, ("plain",), 0, 0, 1, slots=2, schedulers=2), 154_946),
         ],
-        ids=["one job", "crash and expiry", "crashes and error", "a pause", "a retry and a delay"],
+        ids=lambda value: str(value) if isinstance(value, Scope) else "",
     )
     def test_nothing_breaks_with_two_workers_and_more_faults(self, scope: Scope, states: int) -> None:
         result = explored(scope)
