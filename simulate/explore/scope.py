@@ -71,7 +71,9 @@ class Scope:
         jobs = {job.id: job for job in plan}
         found: list[Process] = [ProducerProcess("producer", subject, plan, self.retries)]
         jobs |= {id: Job(id, "brief", 0) for _, id in self.planned()}
-        schedulers = self.schedulers or int(bool({"delayed", "fails", "once", "dies", "unknown"} & set(self.jobs) or self.slots))
+        schedulers = self.schedulers or int(
+            bool({"delayed", "fails", "once", "dies", "unknown"} & set(self.jobs) or self.slots)
+        )
         found += [
             SchedulerProcess(f"scheduler {n}" if schedulers > 1 else "scheduler", subject)
             for n in range(1, schedulers + 1)
