@@ -83,6 +83,16 @@ LESSONS = (
         "Recovery takes longer than it could, and somebody has to look at the failed queue.",
     ),
     Lesson(
+        7,
+        "A worker that forks",
+        "My charges need a library that is slow to load, one of them leaks memory, and one has just killed my worker. "
+        "Shall I start a fresh Python for each?",
+        "draw parent and child; say why the environment is loaded once and why the parent stays small",
+        "memory of a worker that forks and of one that does not; and what it costs to begin: fork, or a fresh process",
+        "One charge cannot hurt the next: each has a child of its own, forked from a worker that is ready.",
+        "A fork for each job; connections must be made anew in the child; nothing that a job learns is kept.",
+    ),
+    Lesson(
         8,
         "Leases, and two workers at once",
         "A worker holds a charge and is silent. Is it dead, or is it thinking? And if I give its charge to another, "

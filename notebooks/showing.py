@@ -95,12 +95,18 @@ RIGHT, NOT_YET = "Right.", "Not yet."
 
 def judge(yours: object, truth: object, within: float = 0.0) -> None:
     """Says whether an exercise is solved: the same as the truth, numbers within so large a share of it."""
-    if yours is None or yours is ... or (isinstance(yours, (list, tuple)) and ... in yours):
+    if _is_empty(yours):
         print(f"{NOT_YET} There is no answer to look at.")
     elif _same(yours, truth, within):
         print(f"{RIGHT} You say {_said(yours)}, and what happened is {_said(truth)}.")
     else:
         print(f"{NOT_YET} You say {_said(yours)}, but what happened is {_said(truth)}.")
+
+
+def _is_empty(yours: object) -> bool:
+    if isinstance(yours, (list, tuple)):
+        return bool(yours) and all(map(_is_empty, yours))
+    return yours is None or yours is ...
 
 
 def _same(one: Any, other: Any, within: float) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
@@ -9,12 +11,12 @@ from minique import Registry, job
 from minique.client import Client
 from minique.clock import ManualClock
 from minique.connect import connect
-from notebooks import drawing
+from notebooks import drawing, leaky
 from notebooks.crashing import WHERE, die_before, really_killed
 from notebooks.interleaving import every_interleaving
 from notebooks.peek import ByHand, Names, commands_of, look_into
 from notebooks.playing import play, play_for_real
-from notebooks.really import how_late_for_real
+from notebooks.really import a_worker_runs, how_late_for_real, in_a_process
 from notebooks.shop import Bank
 from notebooks.stage import Stage
 from simulate.intervals import Interval
@@ -214,6 +216,26 @@ class TestTheStage:
         assert [told.event for told in stage.told if told.worker == "ada"] == ["claimed"]
         with pytest.raises(LookupError):
             stage.when("completed", "ada")
+
+
+class TestRealWorkers:
+    def test_a_forking_worker_outlives_a_killer_and_an_in_line_one_does_not(self):
+        jobs = [(leaky.charge_and_die, (44, 1)), (leaky.charge, (45, 1))]
+        assert a_worker_runs("fork", jobs, leaky.__name__) == ("itself", ["failed", "done"], ["order 45: 1 cents"])
+        assert a_worker_runs("inline", jobs, leaky.__name__) == ("SIGKILL", ["leased", "queued"], [])
+
+    def test_memory_is_that_of_the_process_that_is_asked_for(self):
+        kept = bytearray(50 * leaky.MEGABYTE)
+        kept[::4096] = b"x" * len(kept[::4096])
+        assert leaky.megabytes_of(os.getpid()) > 50
+
+    def test_functions_run_in_a_process_of_their_own(self):
+        def whose():
+            return os.getpid()
+
+        assert in_a_process("whose()", whose) != os.getpid()
+        with pytest.raises(RuntimeError, match="NameError"):
+            in_a_process("nobody()")
 
 
 def test_a_real_scheduler_is_never_early():
