@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from simulate.balance import balance
 from simulate.costs import Costs
 from simulate.dependency import Dependency, JobFailed
 from simulate.faults import NOTHING, Kill, Pause, Plan
@@ -228,7 +229,8 @@ class World:
             with without_collector():
                 hub.run()
         odometer.jobs += self.ledger.jobs
-        if wrong := self.ledger.broken_rules() + design.complaints():
+        wrong = self.ledger.broken_rules() + balance(self.ledger, self.load.service).complaints()
+        if wrong := wrong + design.complaints():
             raise RuntimeError(f"{design.name}: {'; '.join(wrong)}")
         if self._progress is not None:
             self._progress(self.ledger.jobs)

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from simulate.actors import World
+from simulate.balance import balance
 from simulate.costs import FREE
 from simulate.faults import NOTHING, Kill, Plan, one_kill_halfway, random_kills
 from simulate.ledger import Ledger
-from simulate.measures import backlog, balance, measure, percentile
+from simulate.measures import backlog, measure, percentile
 from simulate.workload import generate
 
 from .helpers import Forgetful, Perfect, load_of
@@ -109,15 +110,17 @@ def test_a_run_whose_books_do_not_balance_is_no_result() -> None:
     load = generate("poisson", 200, 3, erlangs=1.5)
     for spoil, complaint in (
         (lambda ledger: setattr(ledger, "busy", ledger.busy + 1), "s of work"),
-        (lambda ledger: setattr(ledger, "unfinished", 3), "200 jobs came and 203 are accounted for"),
+        (
+            lambda ledger: setattr(ledger, "unfinished", ledger.unfinished + 3),
+            "200 jobs came and 203 are accounted for",
+        ),
         (lambda ledger: ledger.first_start.__setitem__(7, ledger.first_start[7] + 9), "but rate times waiting time is"),
     ):
-        world = World(load, workers=2, costs=FREE)
-        world.run(Perfect(world))
-        measure(world, processes=2)
-        spoil(world.ledger)
-        with pytest.raises(RuntimeError, match=complaint):
-            measure(world, processes=2)
+        for plan in (NOTHING, Plan(kills=(Kill(after=load.span / 3),))):
+            world = World(load, workers=2, costs=FREE, plan=plan)
+            world.hub.at(load.span / 2, lambda ledger, spoil=spoil: spoil(ledger), world.ledger)
+            with pytest.raises(RuntimeError, match=complaint):
+                world.run(Perfect(world))
 
 
 def test_books_that_cannot_be_true_are_told() -> None:

@@ -4,11 +4,12 @@ import pytest
 
 from simulate import recursion, theory
 from simulate.actors import World
+from simulate.balance import balance
 from simulate.costs import FREE
 from simulate.designs import Design
 from simulate.designs.claiming import Claiming
 from simulate.designs.naive import Naive
-from simulate.measures import balance, waiting_times
+from simulate.measures import waiting_times
 from simulate.workload import Load, poisson_arrivals, service_times, stream
 
 from .helpers import load_of

@@ -6,10 +6,11 @@ import pytest
 from naive_daemon.timer import Timer
 from simulate import cli, designs, experiments
 from simulate.actors import World
+from simulate.balance import balance
 from simulate.costs import FREE, Costs
 from simulate.designs.timer import InMemoryTimer
 from simulate.faults import Kill, Plan
-from simulate.measures import balance, measure
+from simulate.measures import measure
 from simulate.recursion import first_come_first_served
 from simulate.workload import Load, generate
 
