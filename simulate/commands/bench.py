@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from simulate import bench, modes, recovery
+from simulate import bench, modes, recovery, traces
 from simulate.benches import report as speed
+from simulate.benches import simulator
 from simulate.commands.files import prepared, save_figure, save_text
 from simulate.commands.options import FINE, Clock, UsageError, output_options, positive, several, verb
 from simulate.commands.terminal import console, ended_by_term, progress_bar
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 def add(verbs: "Verbs") -> None:
     """Its part of the command line."""
     whole = verb(verbs, "bench", all_run, help="real processes on a real server: how late, how fast")
-    subjects = whole.add_subparsers(dest="subject", metavar="throughput|scheduler|modes|recovery")
+    subjects = whole.add_subparsers(dest="subject", metavar="throughput|scheduler|modes|recovery|simulator")
     fast = verb(
         subjects, "throughput", throughput_run, help="jobs per second, what each costs, how it grows; beside others"
     )
@@ -75,7 +76,20 @@ def add(verbs: "Verbs") -> None:
         "--rounds", type=positive(int), default=modes.DEFAULT_ROUNDS, metavar="N", help="default: %(default)s"
     )
     output_options(ways, "the JSON goes")
-    whole.set_defaults(others=(scheduler, ways, recovering))
+    own = verb(subjects, "simulator", simulator_run, help="jobs that the simulator plays per second, and its memory")
+    own.add_argument(
+        "--jobs", type=positive(int), default=100_000, metavar="N", help="of most parts (default: %(default)s)"
+    )
+    own.add_argument(
+        "--million", type=positive(int), default=1_000_000, metavar="N", help="of the long ones (default: %(default)s)"
+    )
+    own.add_argument(
+        "--trace",
+        metavar="FILE",
+        help=f"a log to play, its time divided by {simulator.LOG_SCALE:g}; without, a load as large as the LCG log",
+    )
+    output_options(own, "the JSON goes")
+    whole.set_defaults(others=(scheduler, ways, recovering, own))
 
 
 def all_run(options: argparse.Namespace, clock: Clock) -> int:
@@ -115,6 +129,26 @@ def modes_run(options: argparse.Namespace, clock: Clock) -> int:
         print(text, end="")
     else:
         modes.report(console(), result, data)
+    return FINE
+
+
+def simulator_run(options: argparse.Namespace, clock: Clock) -> int:
+    """The verb `bench simulator`."""
+    folder = prepared(options.output)
+    if options.trace is not None:
+        try:
+            traces.read(options.trace, limit=1)
+        except traces.TraceError as problem:
+            raise UsageError(str(problem)) from None
+    wanted = simulator.parts(options.jobs, options.million, options.trace)
+    with ended_by_term(), progress_bar(sum(part.jobs for part in wanted), clock, "simulating") as advance:
+        found = simulator.measure_all(wanted, advance)
+    text, data = simulator.to_json(found), folder / "bench-simulator.json"
+    save_text(data, text)
+    if options.json:
+        print(text, end="")
+    else:
+        simulator.report(console(), found, data)
     return FINE
 
 
