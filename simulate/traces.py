@@ -7,7 +7,8 @@
 - `.jsonl`: one object a line, `{"arrived": seconds, "service": seconds, "queue": "name"}`, queue optional.
 
 The first job arrives at time zero, whatever the log's own clock said. Nothing is repaired in silence: a line that
-cannot be read, or that goes back in time, is an error; a job whose run time is unknown is left out, counted, and told.
+cannot be read, that goes back in time, or that has more in it than is known is an error, unless `Reading` says how to
+treat it; a job whose run time is unknown is left out, counted, and told.
 """
 
 import csv
@@ -29,11 +30,28 @@ UNKNOWN = -1.0  # how the logs write "we do not know"
 
 ARRIVED_NAMES = ("arrived", "arrival", "submit")
 SERVICE_NAMES = ("service", "run", "run_time")
+QUEUE_NAME = "queue"
+RECORDED = ("job", "outcome", "attempts", "waited")
+"""What `record` writes beside that, for people."""
+
+MOST_JOBS = 10_000_000
+"""More do not fit into memory here, and take hours to play."""
+LONGEST_LINE = 1_000_000
+"""Characters. A file without ends of lines is no log."""
+
 AZURE_HEADER = ["TIMESTAMP", "ContextTokens", "GeneratedTokens"]
 
 
 class TraceError(ValueError):
     """A log that cannot be used: which file, which line, what was expected."""
+
+
+class Reading(NamedTuple):
+    """How to treat what is not as it should be."""
+
+    sort: bool = False  # jobs are put into the order of their arrival; otherwise going back in time is an error
+    ignore_columns: bool = False  # unknown columns are left out; otherwise they are an error
+    model: TokenModel = TokenModel()  # gives seconds to requests of which the log knows only the size
 
 
 class Entry(NamedTuple):
@@ -53,31 +71,31 @@ class BadLine(Exception):
         self.line = line
 
 
-def read(path: str | Path, *, scale: float = 1.0, limit: int | None = None, model: TokenModel | None = None) -> Load:
+def read(path: str | Path, *, scale: float = 1.0, limit: int | None = None, how: Reading = Reading()) -> Load:  # noqa: B008  (it is a tuple)
     """The load that a log holds: its first `limit` jobs with a known run time, all times divided by `scale`.
 
-    `model` gives seconds to requests of which the log knows only the size. Raises TraceError when the file cannot be
-    read or a line is not what it should be, with the line's number.
+    Raises TraceError when the file cannot be read or a line is not what it should be, with the line's number.
     """
     path = Path(path)
     if not (isfinite(scale) and scale > 0):
         raise TraceError(f"the scale must be a number above zero, not {scale}")
-    model = model or TokenModel()
     entries = reader(path)
     arrived: list[float] = []
     service: list[float] = []
     queues: list[str | None] = []
     assumed: dict[str, None] = {}
-    unknown, before = 0, -float("inf")
+    unknown, backwards, before = 0, 0, -float("inf")
     try:
         with opened(path) as lines:
-            for entry in entries(lines, model, assumed):
-                if entry.arrived < before:
+            for entry in entries(bounded(lines), how, assumed):
+                if entry.arrived < before and not how.sort:
                     raise BadLine(
                         entry.line,
-                        f"time goes backwards, from {before:.15g} to {entry.arrived:.15g} s; sort the log by arrival",
+                        f"time goes backwards, from {before:.15g} to {entry.arrived:.15g} s; sort the log by arrival, "
+                        "or have it sorted with --sort",
                     )
-                before = entry.arrived
+                backwards += entry.arrived < before
+                before = max(before, entry.arrived)
                 if entry.service == UNKNOWN:
                     unknown += 1
                     continue
@@ -88,6 +106,8 @@ def read(path: str | Path, *, scale: float = 1.0, limit: int | None = None, mode
                 queues.append(entry.queue)
                 if limit is not None and len(arrived) >= limit:
                     break
+                if len(arrived) > MOST_JOBS:
+                    raise BadLine(entry.line, f"more than {MOST_JOBS:,} jobs; take the first N with --limit N")
     except BadLine as bad:
         raise TraceError(f"{path}, line {bad.line}: {bad}") from None
     except UnicodeDecodeError as problem:
@@ -103,24 +123,50 @@ def read(path: str | Path, *, scale: float = 1.0, limit: int | None = None, mode
         words += f", the first {limit:,} jobs"
     if unknown:
         words += f"; {unknown:,} jobs of unknown run time left out"
+    if backwards:
+        words += f"; sorted by arrival, since {backwards:,} jobs stood after later ones"
+    order = np.argsort(arrived, kind="stable")
+    times = np.array(arrived)[order]
     return Load(
         name=path.name,
         words=words,
-        arrived=(np.array(arrived) - arrived[0]) / scale,
-        service=np.array(service) / scale,
-        queues=None if None in queues else tuple(queue for queue in queues if queue is not None),
+        arrived=(times - times[0]) / scale,
+        service=np.array(service)[order] / scale,
+        queues=None if None in queues else tuple(str(queues[place]) for place in order),
         assumed=tuple(assumed),
     )
 
 
 def opened(path: Path) -> TextIO:
     """The file as text, unpacked on the way if its name ends in .gz."""
+    # Spreadsheets put a mark at the beginning, which is no part of the text.
     if path.suffix == ".gz":
-        return io.TextIOWrapper(gzip.open(path), encoding="utf-8", newline="")
-    return open(path, encoding="utf-8", newline="")
+        return io.TextIOWrapper(gzip.open(path), encoding="utf-8-sig", newline="")
+    return open(path, encoding="utf-8-sig", newline="")
 
 
-Reader = Callable[[TextIO, TokenModel, dict[str, None]], Iterator[Entry]]
+def bounded(lines: TextIO) -> Iterator[str]:
+    """The lines, unless one has no end."""
+    number = 0
+    while text := lines.readline(LONGEST_LINE):
+        number += 1
+        if len(text) == LONGEST_LINE and not text.endswith("\n"):
+            raise BadLine(number, f"a line of more than {LONGEST_LINE:,} characters: this is no log")
+        yield text
+
+
+def check_columns(found: Iterable[str], known: Iterable[str], line: int, how: Reading) -> None:
+    """Raises BadLine for columns that nobody asked for, unless they are to be left out."""
+    unknown = [name for name in found if name not in known]
+    if unknown and not how.ignore_columns:
+        raise BadLine(
+            line,
+            f"unknown columns {', '.join(map(repr, unknown[:5]))}; known: {', '.join(known)}; take them out, or have "
+            "them left out with --ignore-columns",
+        )
+
+
+Reader = Callable[[Iterable[str], Reading, dict[str, None]], Iterator[Entry]]
 
 
 def reader(path: Path) -> Reader:
@@ -145,7 +191,7 @@ def number(text: object, line: int, what: str) -> float:
     return value
 
 
-def read_swf(lines: Iterable[str], model: TokenModel, assumed: dict[str, None]) -> Iterator[Entry]:
+def read_swf(lines: Iterable[str], how: Reading, assumed: dict[str, None]) -> Iterator[Entry]:
     """The Standard Workload Format."""
     for line, text in enumerate(lines, 1):
         fields = text.split()
@@ -162,14 +208,14 @@ def read_swf(lines: Iterable[str], model: TokenModel, assumed: dict[str, None]) 
         )
 
 
-def read_csv(lines: Iterable[str], model: TokenModel, assumed: dict[str, None]) -> Iterator[Entry]:
+def read_csv(lines: Iterable[str], how: Reading, assumed: dict[str, None]) -> Iterator[Entry]:
     """CSV with a header: seconds, or the sizes of requests to a language model."""
     rows = csv.reader(lines, strict=True)
     try:
         header = [name.strip() for name in next(rows, [])]
         if header == AZURE_HEADER:
-            assumed[model.words()] = None
-            yield from azure_rows(rows, model)
+            assumed[how.model.words()] = None
+            yield from azure_rows(rows, how.model)
             return
         lower = [name.lower() for name in header]
         arrived = next((lower.index(name) for name in ARRIVED_NAMES if name in lower), None)
@@ -180,7 +226,12 @@ def read_csv(lines: Iterable[str], model: TokenModel, assumed: dict[str, None]) 
                 f"expected a header with columns {'|'.join(ARRIVED_NAMES)} and {'|'.join(SERVICE_NAMES)}, "
                 f"or {','.join(AZURE_HEADER)}; found {','.join(header) or 'nothing'}",
             )
-        queue = lower.index("queue") if "queue" in lower else None
+        used = [ARRIVED_NAMES, SERVICE_NAMES, (QUEUE_NAME,)]
+        for same in used:
+            if sum(name in same for name in lower) > 1:
+                raise BadLine(1, f"more than one column of {'|'.join(same)}; leave one of them")
+        check_columns(lower, [name for same in used for name in same] + list(RECORDED), 1, how)
+        queue = lower.index(QUEUE_NAME) if QUEUE_NAME in lower else None
         for row in rows:
             line = rows.line_num
             if not row:
@@ -214,7 +265,7 @@ def azure_rows(rows: Iterator[list[str]], model: TokenModel) -> Iterator[Entry]:
         yield Entry(line, when, model.a + model.b * tokens[0] + model.c * tokens[1], None)
 
 
-def read_jsonl(lines: Iterable[str], model: TokenModel, assumed: dict[str, None]) -> Iterator[Entry]:
+def read_jsonl(lines: Iterable[str], how: Reading, assumed: dict[str, None]) -> Iterator[Entry]:
     """JSON lines."""
     for line, text in enumerate(lines, 1):
         if not text.strip():
@@ -228,7 +279,8 @@ def read_jsonl(lines: Iterable[str], model: TokenModel, assumed: dict[str, None]
                 line,
                 f'expected {{"arrived": seconds, "service": seconds}}, "queue" optional; found {text.strip()[:80]}',
             )
-        queue = entry.get("queue")
+        check_columns(entry, ("arrived", "service", QUEUE_NAME, *RECORDED), line, how)
+        queue = entry.get(QUEUE_NAME)
         if queue is not None and not isinstance(queue, str):
             raise BadLine(line, f'expected "queue" to be a text, found {queue!r}')
         yield Entry(

@@ -3,13 +3,14 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from simulate import calibrate, experiments, live, live_report, traces
+from simulate import calibrate, experiments, live, live_report
 from simulate.commands.files import prepared, save_figure, save_rows, save_text
 from simulate.commands.options import (
     FINE,
     Clock,
     UsageError,
     chosen_seed,
+    chosen_trace,
     costs_option,
     names,
     numbers,
@@ -76,7 +77,7 @@ def run(options: argparse.Namespace, clock: Clock) -> int:
     folder = prepared(options.output)
     trace = None
     if options.trace is not None:
-        trace = traces.read(options.trace, scale=options.scale or 1.0, limit=options.limit)
+        trace = chosen_trace(options)
     kept = ("workers", "utilisations", "service", "variance", "seconds", "every", "repeat", "seed")
     try:
         setting = live.Setting(

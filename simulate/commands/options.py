@@ -139,6 +139,8 @@ def trace_options(one: argparse._ActionsContainer) -> None:
     one.add_argument("--trace", metavar="FILE", help="replay a log: .swf, .csv or .jsonl, each also with .gz")
     one.add_argument("--scale", type=positive(float), metavar="K", help="with --trace: divide all times by K")
     one.add_argument("--limit", type=positive(int), metavar="N", help="with --trace: only its first N jobs")
+    one.add_argument("--sort", action="store_true", help="with --trace: put its jobs into the order of arrival")
+    one.add_argument("--ignore-columns", action="store_true", help="with --trace: leave out columns that nobody knows")
 
 
 def generated_options(one: argparse._ActionsContainer, usual: str, rate: str) -> None:
@@ -240,13 +242,20 @@ def chosen_loads(options: argparse.Namespace) -> list[list[tuple[int, Load]]]:
                     + (" (--limit takes the first N jobs)" if name == "jobs" else "")
                     + (" (a trace is one load and cannot be drawn again)" if name == "replications" else "")
                 )
-        return [[(options.seed, traces.read(options.trace, scale=options.scale or 1.0, limit=options.limit))]]
-    for name in ("scale", "limit"):
-        if getattr(options, name) is not None:
-            raise UsageError(f"--{name} needs --trace FILE; for a generated load give --rate or --jobs")
+        return [[(chosen_seed(options), chosen_trace(options))]]
+    for name in ("scale", "limit", "sort", "ignore_columns"):
+        if getattr(options, name):
+            option = name.replace("_", "-")
+            raise UsageError(f"--{option} needs --trace FILE; for a generated load give --rate or --jobs")
     seeds = replications.seeds(chosen_seed(options), options.replications or DEFAULT_REPLICATIONS)
     drawn = [[(seed, load) for load in generated_loads(options, seed)] for seed in seeds]
     return [list(same) for same in zip(*drawn, strict=True)]
+
+
+def chosen_trace(options: argparse.Namespace) -> Load:
+    """The log that was named, read as was asked."""
+    how = traces.Reading(options.sort, options.ignore_columns)
+    return traces.read(options.trace, scale=options.scale or 1.0, limit=options.limit, how=how)
 
 
 def generated_loads(options: argparse.Namespace, seed: int) -> list[Load]:

@@ -74,7 +74,7 @@ def test_sizes_become_seconds_by_the_stated_model(tmp_path: Path) -> None:
         "2023-11-16 18:17:03.9799600,1000,10",
         "2023-11-16 18:17:05.4799600,2000,0",
     )
-    load = traces.read(path, model=TokenModel(a=1, b=0.001, c=0.5))
+    load = traces.read(path, how=traces.Reading(model=TokenModel(a=1, b=0.001, c=0.5)))
     assert load.arrived.tolist() == pytest.approx([0, 1.5])
     assert load.service.tolist() == pytest.approx([7, 3])
     assert "assumed" in load.assumed[0]
@@ -142,3 +142,55 @@ def test_the_grid_log_is_read_whole() -> None:
     assert load.jobs == 188_041
     assert load.service.mean() == pytest.approx(7.990, rel=0.001)
     assert load.offered == pytest.approx(1600, rel=0.05)
+
+
+def test_what_is_not_as_it_should_be_is_treated_as_one_says(tmp_path: Path) -> None:
+    path = write(tmp_path / "log.csv", "arrived,service,queue,colour", "5,1,a,red", "3,2,b,blue", "4,3,c,green")
+    with pytest.raises(TraceError, match=r"line 1: unknown columns 'colour'; known: arrived, .* --ignore-columns"):
+        traces.read(path)
+    with pytest.raises(TraceError, match=r"line 3: time goes backwards, from 5 to 3 s; .* --sort"):
+        traces.read(path, how=traces.Reading(ignore_columns=True))
+    load = traces.read(path, how=traces.Reading(sort=True, ignore_columns=True))
+    assert load.arrived.tolist() == [0, 1, 2]
+    assert load.service.tolist() == [2, 3, 1]
+    assert load.queues == ("b", "c", "a")
+    assert "sorted by arrival, since 2 jobs stood after later ones" in load.words
+    path = write(
+        tmp_path / "log.jsonl", '{"arrived": 0, "service": 1}', '{"arrived": 1, "service": 1, "colour": "red"}'
+    )
+    with pytest.raises(TraceError, match=r"line 2: unknown columns 'colour'"):
+        traces.read(path)
+    assert traces.read(path, how=traces.Reading(ignore_columns=True)).jobs == 2
+
+
+def test_jobs_of_one_instant_keep_their_order_when_sorted(tmp_path: Path) -> None:
+    path = write(tmp_path / "log.csv", "arrived,service", "7,9", *(f"1,{n}" for n in range(1, 50)))
+    assert traces.read(path, how=traces.Reading(sort=True)).service.tolist() == [*range(1, 50), 9]
+
+
+def test_a_mark_that_a_spreadsheet_puts_at_the_beginning_is_no_part_of_the_text(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_bytes("\ufeffarrived,service\r\n0,1\r\n2,1\r\n".encode())
+    assert traces.read(path).jobs == 2
+
+
+def test_a_column_that_stands_there_twice_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "log.csv", "arrived,service,submit", "0,1,2")
+    with pytest.raises(TraceError, match=r"line 1: more than one column of arrived\|arrival\|submit"):
+        traces.read(path)
+
+
+def test_a_log_without_end_is_refused_before_it_fills_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "log.jsonl.gz"
+    with gzip.open(path, "wb") as file:
+        for _ in range(3):
+            file.write(b" " * 1_000_000)
+    with pytest.raises(TraceError, match=r"line 1: a line of more than 1,000,000 characters: this is no log"):
+        traces.read(path)
+    monkeypatch.setattr(traces, "MOST_JOBS", 5)
+    path = write(tmp_path / "log.csv", "arrived,service", *(f"{n},1" for n in range(9)))
+    with pytest.raises(TraceError, match=r"line 7: more than 5 jobs; take the first N with --limit N"):
+        traces.read(path)
+    assert traces.read(path, limit=5).jobs == 5
