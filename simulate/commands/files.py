@@ -3,7 +3,7 @@
 import contextlib
 import csv
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -38,6 +38,13 @@ def whole_file(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def all_or_none() -> Iterator[Callable[[Path], Path]]:
+    """Gives a function that gives temporary names; all files get their own when all are written, or none does."""
+    with contextlib.ExitStack() as files:
+        yield lambda path: files.enter_context(whole_file(path))
+
+
 def save_text(path: Path, text: str) -> None:
     """Writes a text, such as JSON."""
     with whole_file(path) as temporary:
@@ -47,10 +54,21 @@ def save_text(path: Path, text: str) -> None:
 def save_figure(path: Path, drawn: Figure) -> None:
     """Writes a picture. No software version in the file: the same result is the same picture."""
     with whole_file(path) as temporary:
-        drawn.savefig(temporary, format="png", metadata={"Software": None})
+        write_figure(temporary, drawn)
 
 
 def save_rows(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Writes a table as CSV."""
-    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    with whole_file(path) as temporary:
+        write_rows(temporary, header, rows)
+
+
+def write_figure(path: Path, drawn: Figure) -> None:
+    """Writes a picture to a temporary name."""
+    drawn.savefig(path, format="png", metadata={"Software": None})
+
+
+def write_rows(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Writes a table to a temporary name."""
+    with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([header, *rows])

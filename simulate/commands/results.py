@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from simulate import experiments, page
 from simulate.commands.experiment import described, to_toml
-from simulate.commands.files import prepared, save_figure, save_rows, save_text
+from simulate.commands.files import all_or_none, prepared, write_figure, write_rows
 from simulate.commands.terminal import Speed, console
 from simulate.report import Out, written
 
@@ -41,15 +41,18 @@ def publish(options: argparse.Namespace, stem: str, result: Result, speed: Speed
         name: folder / f"{stem}.{ending}" for name, ending in (("Figure", "png"), ("JSON", "json"), ("CSV", "csv"))
     }
     drawn = result.figures()
-    save_figure(files["Figure"], drawn[0])
-    save_text(files["JSON"], text)
-    save_rows(files["CSV"], result.header, result.rows)
-    if options.html:
-        files["Page"] = folder / f"{stem}.html"
-        save_text(files["Page"], page.make(result.title, result.report, drawn, to_toml(experiment), text))
-    if options.save_experiment is not None:
-        files["Experiment"] = options.save_experiment
-        save_text(files["Experiment"], to_toml(described(options, options.save_experiment.parent)))
+    with all_or_none() as new:
+        write_figure(new(files["Figure"]), drawn[0])
+        new(files["JSON"]).write_text(text, encoding="utf-8")
+        write_rows(new(files["CSV"]), result.header, result.rows)
+        if options.html:
+            files["Page"] = folder / f"{stem}.html"
+            whole = page.make(result.title, result.report, drawn, to_toml(experiment), text)
+            new(files["Page"]).write_text(whole, encoding="utf-8")
+        if options.save_experiment is not None:
+            files["Experiment"] = options.save_experiment
+            kept = to_toml(described(options, options.save_experiment.parent))
+            new(files["Experiment"]).write_text(kept, encoding="utf-8")
     if options.json:
         print(text, end="")
     else:

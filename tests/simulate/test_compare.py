@@ -156,6 +156,23 @@ def test_interrupted_it_leaves_no_half_written_file_and_says_so(tmp_path: Path) 
     assert (tmp_path / "results" / "compare.json").read_text() == "the last result"
 
 
+def test_results_are_all_new_or_all_old(tmp_path: Path) -> None:
+    (tmp_path / "one").write_text("old")
+
+    def fail_between() -> None:
+        with files.all_or_none() as new:
+            new(tmp_path / "one").write_text("new")
+            new(tmp_path / "two").write_text("new")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail_between()
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"one": "old"}
+    with files.all_or_none() as new:
+        new(tmp_path / "one").write_text("new")
+    assert (tmp_path / "one").read_text() == "new"
+
+
 def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
     def fail_in_the_middle() -> None:
         with files.whole_file(tmp_path / "data") as path:
