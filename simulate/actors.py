@@ -6,9 +6,10 @@
 
 import gc
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count, islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -58,7 +59,7 @@ odometer = Odometer()
 class Process:
     """One operating-system process of a design, under a supervisor: if it is killed, another takes its number."""
 
-    __slots__ = ("actor", "alive", "ends", "fails", "job", "number", "started", "stopped")
+    __slots__ = ("actor", "alive", "ends", "fails", "job", "number", "retired", "started", "stopped")
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -69,6 +70,7 @@ class Process:
         self.stopped = 0.0  # seconds of that in which it was stopped
         self.ends = 0.0  # when the work in it is done, unless the process is stopped before that
         self.fails = False  # whether it will have raised then
+        self.retired = False  # told to finish what it has, and to go
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,8 @@ class Death:
 class World:
     """One design, one load, one plan of faults, in one virtual time. `run` plays it to the end.
 
-    `progress` is called now and then with the number of jobs that have been done.
+    `progress` is called now and then with the number of jobs that have been done. `staffing` says how many workers
+    there are from which time on, for designs whose processes can be told to go.
     """
 
     def __init__(
@@ -95,12 +98,14 @@ class World:
         seed: int = 0,
         plan: Plan = NOTHING,
         progress: Callable[[int], object] | None = None,
+        staffing: Sequence[tuple[float, int]] = (),
     ) -> None:
         self.load = load
         self.workers = workers
         self.costs = costs
         self.seed = seed
         self.plan = plan
+        self.staffing = staffing
         self.hub = Hub()
         self.ledger = Ledger(load.arrived)
         self.deaths: list[Death] = []
@@ -209,7 +214,7 @@ class World:
             self.ledger.abandon(process.started, self.hub.now)
             self.deaths.append(Death(self.hub.now, process.number, process.job))
         self._design.died(process)
-        self.hub.at(self.hub.now + self.plan.restart_after, self._start, process.number)
+        self.hub.at(self.hub.now + self.plan.restart_after, self._restart, process)
         self._stop_if_over()
 
     # Playing it.
@@ -221,10 +226,12 @@ class World:
         """
         self._design = design
         with self.hub as hub:
-            for number in range(design.processes):
+            for number in range(0 if self.staffing else design.processes):
                 # Real processes are not started in the same microsecond: the design says over how long they spread.
                 phase = float(self.stream(f"start {number}").random()) * design.start_within
                 hub.at(phase, self._start, number)
+            for since, workers in self.staffing:
+                hub.at(since, self._staff, workers)
             hub.at(self._arrived[0] + design.enqueue_seconds, self._arrive, 0)
             with without_collector():
                 hub.run()
@@ -239,6 +246,22 @@ class World:
         process = Process(number)
         self.processes[number] = process
         self._design.start(process)
+
+    def _restart(self, dead: Process) -> None:
+        if not dead.retired:
+            self._start(dead.number)
+
+    def _staff(self, workers: int) -> None:
+        living = [process for process in self.processes.values() if not process.retired]
+        free = (number for number in count() if number not in self.processes or self.processes[number].retired)
+        for number in list(islice(free, max(0, workers - len(living)))):
+            self._start(number)
+        # The idle go first, then those who will soon be.
+        living.sort(key=lambda process: (process.job is not None, process.ends, process.number))
+        for process in living[: max(0, len(living) - workers)]:
+            process.retired = True
+            if process.alive:
+                self._design.retire(process)
 
     def _arrive(self, job: int) -> None:
         hub = self.hub

@@ -25,6 +25,8 @@ from simulate.priorities import priorities as priorities
 from simulate.recursion import first_come_first_served
 from simulate.replications import Difference, Estimates, Run, by_queue, differences, estimate, rows, spread
 from simulate.retries import retries as retries
+from simulate.staffing import staffing as staffing
+from simulate.staffing import waits_by_workers as waits_by_workers
 from simulate.words import duration
 from simulate.workload import Load, generate
 

@@ -28,7 +28,7 @@ from minique.processes import Died, Ending, Processes, Task
 from minique.reaper import FORGET_AT_ONCE, REST_SECONDS
 from minique.registry import Registry
 from minique.scheduler import Scheduler
-from minique.store import Arrow, Beat, Claim, Ear, Enqueue, Forget, Reap, Renew, Store
+from minique.store import Arrow, Beat, Claim, Ear, Enqueue, Forget, Reap, Renew, Ring, Store
 from minique.subscription import Subscription
 from minique.worker import LEASE_SECONDS, Settings, Worker
 from simulate.actors import Process, World
@@ -200,7 +200,7 @@ class Minique(Design):
         texts = [queues or "*"] if queues is None or isinstance(queues, str) else queues
         self.settings = [Settings(subscription=Subscription.parse(text), lease=lease) for text in texts]
         self.upkeep = bool(world.plan) if upkeep is None else upkeep
-        could_be = self.ticks_take_no_time and not (world.plan or self.upkeep)
+        could_be = self.ticks_take_no_time and not (world.plan or world.staffing or self.upkeep)
         self.ticked = could_be if ticked is None else ticked
         self._clock = VirtualClock(world.hub)
         self._rng = random.Random(f"{world.seed} minique")
@@ -208,6 +208,7 @@ class Minique(Design):
         self._idle_since: dict[int, float] = {}
         self._idle_seconds = 0.0
         self._incarnations = 0
+        self._living: dict[Process, Worker] = {}  # by actors
         if server is None:
             self.store: WatchedStore | ScriptStore = WatchedStore(self._clock, world)
         else:
@@ -246,7 +247,16 @@ class Minique(Design):
         child = self._child(process)
         worker = self.worker(process, TimedStore(self.store, self.world), child, self._clock)
         self._born(worker, child)
+        self._living[process] = worker
+        if self.world.hub.now > self.start_within and not self.upkeep:
+            # Nobody renews a lease here, so nobody may reap; and the others have made its bell known.
+            worker.state = worker.state._replace(look_at=FOREVER)
         loop.run(worker, self._waiting(process, child, worker), worker.is_finished, self._events, self._rng)
+
+    def retire(self, process: Process) -> None:
+        """As SIGTERM does, without a limit to the time that its job may take."""
+        self._living.pop(process).stop(FOREVER)
+        self.world.hub.wake(process.actor, "signal")
 
     def worker(self, process: Process, store: Store, child: Processes, clock: Clock) -> Worker:
         """The worker that ships, with a name that no other had."""
@@ -281,9 +291,10 @@ class Minique(Design):
             if store.attend(bell, rung):
                 return
             self.rests(process.number)
-            if hub.park(until) == TIME:
-                store.leave(bell, rung)
-            else:
+            why = hub.park(until)
+            if why != "bell" and not store.leave(bell, rung):
+                store.trip((Ring(bell),), "")  # it rang in the same moment, and others wait for it
+            if why != TIME:
                 hub.sleep(wake_up)
             self.rested(process.number, hub.now)
 
