@@ -14,13 +14,12 @@ import numpy as np
 
 from simulate import designs as ladder
 from simulate import faults
-from simulate.actors import World
 from simulate.costs import Costs
-from simulate.designs import own
 from simulate.intervals import Estimate, Numbers
 from simulate.measures import Measures, Spread, backlog, measure, waiting_times
 from simulate.overload import drain_times as drain_times
 from simulate.overload import overload as overload
+from simulate.playing import play as play
 from simulate.priorities import priorities as priorities
 from simulate.recursion import first_come_first_served
 from simulate.replications import Difference, Estimates, Run, by_queue, differences, estimate, rows, spread
@@ -262,36 +261,6 @@ def settings_of(kind: type[ladder.Design], queues: str | None, faithful: bool) -
 def runs(designs: Sequence[str]) -> int:
     """How many times `compare` replays each load."""
     return 2 * len(designs)
-
-
-def play(
-    kind: type[ladder.Design],
-    load: Load,
-    workers: int,
-    costs: Costs,
-    seed: int,
-    plan: faults.Plan = faults.NOTHING,
-    progress: Progress | None = None,
-    **settings: Any,
-) -> tuple[World, int]:
-    """One design, one load, once. Returns the world with its ledger, and how many processes the design ran.
-
-    `settings` are the design's own. Raises DesignError when a design from a file goes wrong.
-    """
-    world = World(load, workers=workers, costs=costs, seed=seed, plan=plan, progress=progress)
-    try:
-        design = kind(world, **settings)
-        try:
-            if kind.source is not None:
-                own.check_processes(design)
-            world.run(design)
-            return world, design.processes
-        finally:
-            design.close()
-    except Exception as problem:
-        if kind.source is not None:
-            raise own.blamed(kind.source, problem) from problem
-        raise
 
 
 def default_loads(jobs: int, workers: int, seed: int) -> tuple[Load, Load]:

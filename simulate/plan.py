@@ -15,8 +15,8 @@ import numpy as np
 from simulate import designs as ladder
 from simulate import faults
 from simulate.costs import Costs
-from simulate.experiments import play
 from simulate.intervals import Estimate, Interval, Numbers, Refusal, batches, percentile_interval
+from simulate.playing import play
 from simulate.workload import Load
 
 MOST_WORKERS = 10_000

@@ -2,8 +2,8 @@
 
 Two engines share the work. The recursion of first come, first served finds the smallest number for each window in a
 blink, with what each window leaves to the next. Then the shipping workers play the whole load with that many: more are
-started as a window begins, and those that are too many are told to stop, the idle first; they finish what they have. Where the play
-misses the target, crashes included, the window gets more, and all is played again.
+started as a window begins, and those that are too many are told to stop, the idle first; they finish what they have.
+Where the play misses the target, crashes included, the window gets more, and all is played again.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,6 +29,7 @@ DESIGNS = ("minique", "inline")  # whose workers can be told to go
 
 # After so many plays in which some window misses the target there is no answer.
 MOST_ROUNDS = 8
+MOST_TRIES = 50  # by the recursion, before that
 
 WARM_UP_SHARE = 0.2
 
@@ -132,8 +133,17 @@ def staffing(
     workers, why = _search(lanes, window, windows, goal, most)
     if why is not None:
         return none(why)
-    constant = _constant([_Lane(load, costs, design) for _, load in grown], window, windows, goal, max(workers))
+    for _ in range(MOST_TRIES):
+        # What a window leaves to the next was taken to be done by as many workers; now it is seen what is.
+        runs = [lane.all_waits(workers, window) for lane in lanes]
+        missed = [n for n in range(windows) if not _is_enough([waits[n] for waits in runs], goal)]
+        if not missed:
+            break
+        workers = _with_more(workers, missed)
+    constant = _constant(lanes, window, windows, goal, max(workers))
     for rounds in range(1, MOST_ROUNDS + 1):
+        if max(workers) > most:
+            return none(f"{max(workers):,} workers would be needed, and {most:,} is the limit")
         played = [_play(design, load, seed, workers, window, goal, costs) for seed, load in grown]
         if progress is not None:
             progress(rounds)
@@ -142,14 +152,17 @@ def staffing(
         found = [_window(n, [one.waits[n] for one in played], grown, window, workers[n], goal) for n in range(windows)]
         missed = [n for n, one in enumerate(found) if not _meets(one, goal)]
         if not missed:
-            return Staffing(design, first, goal, tuple(found), constant, rounds, 0, sum(one.crashes for one in played))
-        # What a window is late with may be the backlog of the one before it.
-        more = {n for late in missed for n in (late, late - 1) if n >= 0 and (n == late or workers[n] < workers[late])}
-        workers = [number + max(1, number // 50) * (n in more) for n, number in enumerate(workers)]
-        if max(workers) > most:
-            return none(f"{max(workers):,} workers would be needed, and {most:,} is the limit")
-    late = ", ".join(f"{n}" for n in missed[:5])
-    return none(f"after {MOST_ROUNDS} plays the target is still missed in {len(missed)} windows ({late})")
+            crashes = sum(one.crashes for one in played)
+            return Staffing(design, first, goal, tuple(found), constant, rounds, 0, crashes)
+        workers = _with_more(workers, missed)
+    late = ", ".join(f"{n * window:,.0f} s" for n in missed[:5])
+    return none(f"after {MOST_ROUNDS} plays the target is still missed in {len(missed)} windows, from {late} on")
+
+
+def _with_more(workers: Sequence[int], missed: Sequence[int]) -> list[int]:
+    """More for the windows that miss the target; it may be the backlog of the one before that they are late with."""
+    more = {n for late in missed for n in (late, late - 1) if n == late or (n >= 0 and workers[n] < workers[late])}
+    return [number + max(1, number // 50) * (n in more) for n, number in enumerate(workers)]
 
 
 class _Lane:
@@ -175,16 +188,41 @@ class _Lane:
         return free
 
     def waits(self, workers: int, begins: float, ends: float) -> tuple[Numbers, list[float], int]:
-        """How long those wait that arrive before the window ends, with so many workers."""
+        """How long those wait that arrive within the window, if so many workers stayed after it as well.
+
+        And what the window leaves to the next: when each worker is free, and the first job that it did not begin.
+        """
         free, found, at = self.staffed(workers, begins), [], self.at
         arrived, service = self.arrived, self.service
+        left: tuple[list[float], int] | None = None
         while at < len(arrived) and arrived[at] < ends:
             came = arrived[at]
             start = came if came > free[0] else free[0]
-            found.append(start - came)
+            if start >= ends and left is None:
+                left = list(free), at
+            if came >= begins:
+                found.append(start - came)
             heapreplace(free, start + service[at])
             at += 1
-        return np.array(found) + self.least, free, at
+        return np.array(found) + self.least, *(left or (free, at))
+
+    def all_waits(self, numbers: Sequence[int], window: float) -> list[Numbers]:
+        """How long the jobs of each window wait as so many workers come and go."""
+        self.free, self.at = [], 0
+        arrived, service, found = self.arrived, self.service, [0.0] * len(self.arrived)
+        for n, workers in enumerate(numbers):
+            ends = (n + 1) * window if n < len(numbers) - 1 else float("inf")
+            self.free = free = self.staffed(workers, n * window)
+            while self.at < len(arrived):
+                came = arrived[self.at]
+                start = came if came > free[0] else free[0]
+                if start >= ends:
+                    break
+                found[self.at] = start - came + self.least
+                heapreplace(free, start + service[self.at])
+                self.at += 1
+        of = np.minimum((np.array(arrived) / window).astype(int), len(numbers) - 1)
+        return [np.array(found)[of == n] for n in range(len(numbers))]
 
 
 def _search(lanes: Sequence[_Lane], window: float, windows: int, goal: Goal, most: int) -> tuple[list[int], str | None]:
