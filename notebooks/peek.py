@@ -128,7 +128,8 @@ class ByHand:
         for line in lines:
             reply = _as_cli(self._send(line))
             rows.append([line, reply, self.contents().text("(nothing)")])
-        return Table(["command", "reply", "the server holds"], rows)
+        headings = ["command", "reply", "the server holds"]
+        return Table(headings, rows, code=headings)
 
     def contents(self) -> Contents:
         """All that the server holds."""
@@ -239,7 +240,7 @@ def commands_of(mq: Client, operation: Callable[[], object], names: Callable[[st
             told.append(("  in the script" if found[1] == "lua" else "sent", " ".join(words)))
     finally:
         watcher.disconnect()
-    return Table(["", "command"], told)
+    return Table(["", "command"], told, code=["command"])
 
 
 def _short(word: str, prefix: str, of_sha: Mapping[str, str], names: Callable[[str], str]) -> str:

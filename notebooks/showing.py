@@ -23,8 +23,10 @@ DOTS_PER_INCH = 110
 class Table:
     """Rows under headings. Numbers should come as text, rounded by whoever knows what they mean."""
 
-    def __init__(self, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    def __init__(self, headings: Sequence[str], rows: Iterable[Sequence[object]], code: Sequence[str] = ()) -> None:
+        """Under the headings in `code` stands what is typed or stored, letter for letter."""
         self.headings = list(headings)
+        self.code = [heading in code for heading in headings]
         self.rows = [[str(cell) for cell in row] for row in rows]
         if wrong := [row for row in self.rows if len(row) != len(self.headings)]:
             raise ValueError(f"a row of {len(wrong[0])} cells under {len(self.headings)} headings: {wrong[0]}")
@@ -42,12 +44,21 @@ class Table:
 
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{_html(one)}</th>" for one in self.headings)
-        body = "".join("<tr>" + "".join(f"<td>{_html(cell)}</td>" for cell in row) + "</tr>\n" for row in self.rows)
+        body = "".join(
+            "<tr>"
+            + "".join(f"<td>{_html(cell, code)}</td>" for cell, code in zip(row, self.code, strict=True))
+            + "</tr>\n"
+            for row in self.rows
+        )
         return f"<table>\n<tr>{head}</tr>\n{body}</table>"
 
 
-def _html(cell: str) -> str:
-    return escape(cell, quote=False).replace("\n", "<br>")
+def _html(cell: str, code: bool = False) -> str:
+    lines = escape(cell, quote=False).split("\n")
+    if code:
+        # A page would fold spaces into one.
+        lines = [f"<code>{line.replace(' ', '&nbsp;')}</code>" if line else "" for line in lines]
+    return "<br>".join(lines)
 
 
 class Picture:

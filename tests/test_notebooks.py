@@ -227,6 +227,10 @@ class TestShowing:
         assert "<td>a<br>b</td><td>1</td>" in table._repr_html_()
         assert "&lt;c&gt;" in table._repr_html_()
 
+    def test_what_is_typed_keeps_its_spaces_on_a_page(self):
+        table = Table(["what", "typed"], [["a  b", "a  b\n  c"]], code=["typed"])
+        assert "<td>a  b</td><td><code>a&nbsp;&nbsp;b</code><br><code>&nbsp;&nbsp;c</code></td>" in table._repr_html_()
+
     def test_a_row_that_does_not_fit_is_refused(self):
         with pytest.raises(ValueError, match="a row of 1 cells under 2 headings"):
             Table(["a", "b"], [[1]])
@@ -237,6 +241,7 @@ class TestShowing:
             (1.0, 1.04, 0.05, RIGHT),
             (1.0, 1.06, 0.05, NOT_YET),
             (None, 1.0, 0.0, NOT_YET),
+            ((None, ...), (1.0, 2.0), 0.0, NOT_YET),
             (..., 1.0, 0.0, NOT_YET),
             (["a", 1.0], ["a", 1.0], 0.0, RIGHT),
             (["a"], ["a", 1.0], 0.0, NOT_YET),
