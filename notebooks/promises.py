@@ -132,6 +132,15 @@ LESSONS = (
         "Many evenings for one number; what the clock leaves out has to be named.",
     ),
     Lesson(
+        12,
+        "How many workers?",
+        "Four orders come each second, and a charge takes a second. So we need four workers, don't we?",
+        "size a system for a percentile, and say why uneven work costs workers",
+        "the wait that 19 of 20 do not exceed, by the number of workers, for three shops with the same average",
+        "A wait that nineteen of twenty do not exceed, if you say what comes, how much, and how unevenly.",
+        "Workers that do nothing for part of the time; a new sum when the load changes.",
+    ),
+    Lesson(
         13,
         "Too much work",
         "It is Christmas, and twice as many orders come as we can charge. Where do we put the rest?",
