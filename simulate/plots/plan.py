@@ -5,7 +5,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from simulate.intervals import Interval
 from simulate.plan import Plan
-from simulate.plots.style import BAD_COLOUR, DOTS_PER_INCH, GOOD_COLOUR, look, tidy
+from simulate.plots.style import BAD_COLOUR, DOTS_PER_INCH, look, tidy
 from simulate.words import count, duration, plain
 
 
@@ -31,7 +31,8 @@ def plan_figure(found: Plan) -> Figure:
     )
     axes.axhline(goal.seconds, color=BAD_COLOUR, linewidth=1.5, linestyle="--", label=f"target: {goal.seconds:g} s")
     if found.workers is not None:
-        axes.axvline(found.workers, color=GOOD_COLOUR, linewidth=1, label=f"enough: {found.workers:,} workers")
+        enough = f"enough: {found.workers:,} workers"
+        axes.axvline(found.workers, color="black", linewidth=1, linestyle=":", label=enough)
     if known and min(what.value for _, what in known) > 0:
         axes.set_yscale("log")
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: duration(value) if value > 0 else "0 s"))

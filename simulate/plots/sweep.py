@@ -102,7 +102,7 @@ def sweep_figure(found: Sweep) -> Figure:
     mean = "mean waiting time" if found.parameter.measured == "waiting time" else "recovery time"
     axes.set_xlabel(found.parameter.label)
     axes.set_ylabel(f"{mean}, with 95 % interval")
-    axes.set_title(f"{mean} over {found.over.replace('_', ' ')}", fontsize=11)
+    axes.set_title(f"{mean} over {found.parameter.label.partition(' (')[0]}", fontsize=11)
     axes.legend(frameon=False, fontsize=9)
     tidy(axes)
     return figure
