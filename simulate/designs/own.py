@@ -18,15 +18,12 @@ from simulate.designs import Design
 
 WHAT_TO_WRITE = "write: from simulate.designs import Design, and class Mine(Design)"
 
-# What each method is called with, beside self.
 METHODS: dict[str, tuple[str, ...]] = {
-    "enqueue": ("job",),
-    "run": ("process",),
-    "died": ("process",),
-    "held": ("process", "seconds"),
-    "complaints": (),
-    "close": (),
+    name: tuple(inspect.signature(method).parameters)[1:]
+    for name, method in vars(Design).items()
+    if inspect.isfunction(method) and not name.startswith("_")
 }
+"""What each method is called with, beside self."""
 
 
 class DesignError(ValueError):

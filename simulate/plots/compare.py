@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter
 
 from simulate.experiments import Comparison, Outcome
 from simulate.intervals import Numbers
-from simulate.plots.style import DOTS_PER_INCH, IDEAL_COLOUR, PIXELS_WIDE, line_of, tidy
+from simulate.plots.style import DOTS_PER_INCH, IDEAL_COLOUR, PIXELS_WIDE, line_of, looks, tidy
 from simulate.words import count, duration, plain, rung
 
 ROW_INCHES = 4.6
@@ -53,8 +53,9 @@ def waiting_axes(axes: Axes, comparison: Comparison) -> None:
             # Waits beyond the left edge are drawn at it, so that the line begins at the share that waits at all.
             axes.plot(np.maximum(waits, SHORTEST_SECONDS), beyond[-len(waits) :], **how)  # type: ignore[arg-type]
 
+    seen_as = looks(outcome.design for outcome in comparison.outcomes)
     for outcome in comparison.outcomes:
-        draw(outcome.waiting_quantiles, label=label(outcome), **line_of(outcome.design))
+        draw(outcome.waiting_quantiles, label=label(outcome), **line_of(seen_as[outcome.design]))
     draw(
         comparison.ideal_quantiles,
         label="ideal: in order, at no cost",
@@ -86,8 +87,11 @@ def backlog_axes(axes: Axes, comparison: Comparison) -> None:
     end = min(last, 2 * span) if span else last
     unit, name = (1.0, "s") if end < 300 else (60.0, "min") if end < 3 * 3600 else (3600.0, "h")
     late = []
+    seen_as = looks(outcome.design for outcome in comparison.outcomes)
     for outcome in comparison.outcomes:
-        axes.plot(outcome.backlog_times / unit, outcome.backlog_jobs, label=label(outcome), **line_of(outcome.design))  # type: ignore[arg-type]  # a dictionary of mixed values, all known to matplotlib
+        axes.plot(
+            outcome.backlog_times / unit, outcome.backlog_jobs, label=label(outcome), **line_of(seen_as[outcome.design])
+        )  # type: ignore[arg-type]  # a dictionary of mixed values, all known to matplotlib
         if outcome.backlog_times[-1] > end:
             late.append((float(outcome.backlog_times[-1]), outcome.design))
     highest = max(float(outcome.backlog_jobs.max()) for outcome in comparison.outcomes)

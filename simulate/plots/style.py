@@ -6,7 +6,8 @@ more from Tol's muted scheme for a whole ladder; each design has a marker and a 
 Nothing here touches matplotlib's global state.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 
@@ -42,18 +43,29 @@ LOOKS = {
     "minique": Look("#0072B2", "D", "-"),
     "inline": Look("#56B4E9", "d", "--"),
 }
-STRANGER = Look("#666666", "*", (0, (4, 1)))
-"""A design that is not of this house."""
+STRANGERS = (
+    Look("#555555", "*", (0, (4, 1))),
+    Look("#AA4499", "p", (0, (2, 1))),
+    Look("#8B5A2B", "h", (0, (6, 2, 1, 2))),
+    Look("#117733", "8", (0, (1, 2))),
+)
+"""Designs that are not of this house, in the order in which they are shown."""
+
+
+def looks(designs: Iterable[str]) -> dict[str, Look]:
+    """How each of the designs that are shown together is drawn."""
+    names = list(designs)
+    strangers = [name for name in names if name not in LOOKS]
+    return {name: LOOKS[name] if name in LOOKS else STRANGERS[strangers.index(name) % len(STRANGERS)] for name in names}
 
 
 def look(design: str) -> Look:
-    """How the design of that name is drawn."""
-    return LOOKS.get(design, STRANGER)
+    """How a design that is shown alone is drawn."""
+    return looks([design])[design]
 
 
-def line_of(design: str) -> dict[str, object]:
-    """The same, as arguments for a thick line."""
-    own = look(design)
+def line_of(own: Look) -> dict[str, Any]:
+    """A look as arguments for a thick line."""
     return {"color": own.colour, "linestyle": own.dashes, "linewidth": 2.0}
 
 

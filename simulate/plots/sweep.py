@@ -4,7 +4,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from simulate.intervals import Interval
-from simulate.plots.style import DOTS_PER_INCH, IDEAL_COLOUR, look, tidy
+from simulate.plots.style import DOTS_PER_INCH, IDEAL_COLOUR, looks, tidy
 from simulate.sweep import Sweep
 from simulate.words import duration, rung
 
@@ -22,8 +22,9 @@ def sweep_figure(found: Sweep) -> Figure:
     axes = figure.subplots()
     refused: list[tuple[float, str]] = []
     is_real = False
+    every = looks(series.design for series in found.series)
     for series in found.series:
-        seen_as = look(series.design)
+        seen_as = every[series.design]
         seen = [(point.value, point.simulated) for point in series.points if isinstance(point.simulated, Interval)]
         for trust, dashes, _ in TRUSTS:
             part = [(value, line.seconds) for value, line in series.line if line.trust == trust]
