@@ -91,7 +91,7 @@ def backlog_axes(axes: Axes, comparison: Comparison) -> None:
     for outcome in comparison.outcomes:
         axes.plot(
             outcome.backlog_times / unit, outcome.backlog_jobs, label=label(outcome), **line_of(seen_as[outcome.design])
-        )  # type: ignore[arg-type]  # a dictionary of mixed values, all known to matplotlib
+        )
         if outcome.backlog_times[-1] > end:
             late.append((float(outcome.backlog_times[-1]), outcome.design))
     highest = max(float(outcome.backlog_jobs.max()) for outcome in comparison.outcomes)

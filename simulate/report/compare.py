@@ -1,21 +1,15 @@
-"""What the experiments say on a terminal: tables, and below them in words what the numbers mean and do not mean."""
+"""What `compare` says: tables, and below them in words what the numbers mean and do not mean."""
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from simulate.cells import LANES, SLEEP, Judgement
 from simulate.experiments import Comparison, Outcome
-from simulate.intervals import Estimate, Interval, Refusal
-from simulate.plan import Plan
+from simulate.intervals import Interval, Refusal
 from simulate.replications import Difference, Estimates
-from simulate.sweep import Point, Sweep, is_inside
-from simulate.theory import UNSTABLE
-from simulate.words import count, duration, rung, with_half
+from simulate.report.out import Out, Words, plus_minus, rate, share
+from simulate.words import count, duration, rung
 
 # More designs than that do not fit side by side: each has a row then, and fewer numbers; the CSV has all.
 SIDE_BY_SIDE = 4
@@ -26,13 +20,6 @@ DIFFERENCES = {
     "sojourn_mean": "longer sojourn, mean",
     "recovery_time": "longer recovery",
 }
-
-
-class Out(Protocol):
-    """Where tables and words go: a terminal, or a page. Words are in rich's markup."""
-
-    def print(self, *objects: Any) -> None:
-        """A table, or a paragraph; without either an empty line."""
 
 
 def comparisons(console: Out, found: Sequence[Comparison]) -> None:
@@ -89,147 +76,6 @@ def comparisons(console: Out, found: Sequence[Comparison]) -> None:
         )
     console.print(f"[bold]{first.faults.name.capitalize()}[/]: the same load again; {first.faults.words}.")
     console.print(f"[bold]Costs[/]: {first.costs.words()}.")
-
-
-def written(console: Console, files: Mapping[str, Path]) -> None:
-    """Where the results are."""
-    console.print()
-    width = max(map(len, files)) + 1
-    for name, path in files.items():
-        console.print(f"{name + ':':{width}} {escape(str(path))}", soft_wrap=True)
-
-
-def theory(console: Out, found: Judgement) -> None:
-    """The table of kinds and what it comes to, for `theory`."""
-    whole = Table(title=f"Theory and simulation, seed {found.seed}", title_justify="left", title_style="bold")
-    whole.add_column("kind of queue, at its utilisation")
-    for name in ("theory", "simulated", "error", "inside"):
-        whole.add_column(name, justify="right")
-    for place, one in enumerate(found.verdicts):
-        following = found.verdicts[place + 1 : place + 2]
-        half = with_half(one.together.value, one.together.half, ".4g")
-        whole.add_row(
-            one.cell.name,
-            f"{one.theory:.4g}",
-            half,
-            f"{one.error:+.2%}",
-            f"{'yes' if one.together.holds(one.theory) else 'no'}, {one.inside} of {len(one.runs)}",
-            end_section=bool(following) and following[0].cell.family != one.cell.family,
-        )
-    console.print()
-    console.print(whole)
-    worst = found.largest_error
-    console.print(
-        f"[bold]{found.share_inside:.1%}[/] of {found.runs:,} runs have a 95 % interval that holds the theory, and "
-        f"{found.far_outside or 'none'} a 99.99 % interval that does not; the largest error is {abs(worst.error):.2%} "
-        f"({worst.cell.name})."
-    )
-    console.print(
-        "Times are in mean service times. ± is the 95 % interval of all runs of a kind together, by Student's t over "
-        f"{LANES} independent lanes a run; 'inside' says whether it holds the theory, and of how many runs the own one "
-        f"does. One in twenty misses by chance. A daemon sleeps {SLEEP:g} mean service times."
-    )
-
-
-def plan(console: Out, found: Plan) -> None:
-    """The answer first, then every number that was tried, for `plan`."""
-    goal, load = found.goal, found.load
-    console.print()
-    if found.workers is None:
-        console.print(f"[bold]No number of workers[/] for {goal.words()}: {found.why_none}.")
-    else:
-        console.print(f"[bold]{found.workers:,} workers[/] of {found.design} for {goal.words()}.")
-        fewer = found.point(found.workers - 1)
-        if fewer is not None and isinstance(fewer.waiting, Interval):
-            console.print(f"One fewer would give {duration(fewer.waiting.value, fewer.waiting.half)}.")
-        else:
-            console.print("With fewer the backlog would have no limit.")
-    whole = Table(title_justify="left", title="What was tried", title_style="bold")
-    for name in ("workers", f"waiting time p{goal.percent:g}", "utilisation", "jobs lost"):
-        whole.add_column(name, justify="right")
-    for one in found.points:
-        busy = share(load.offered / one.workers)
-        whole.add_row(f"{one.workers:,}", plus_minus(one.waiting, duration), busy, f"{one.lost:,}")
-    console.print(whole)
-    console.print(
-        f"[bold]Load[/]: {escape(load.words)}. {load.jobs:,} jobs in {duration(load.span)}, {count(load.offered)} "
-        f"erlangs; {found.replications} loads, {goal.crashes_per_hour:g} crashes an hour. The whole 95 % interval lies "
-        "below the target; it is about chance alone, not about a load unlike this one."
-    )
-    console.print(f"[bold]Costs[/]: {found.costs.words()}.")
-
-
-def sweep(console: Out, found: Sweep) -> None:
-    """The table of points for `sweep`, and below it what was held fixed."""
-    what = found.parameter.measured
-    title = f"{what.capitalize()} over {found.over.replace('_', ' ')}, seed {found.seed}"
-    whole = Table(title=title, title_justify="left", title_style="bold")
-    is_real = any(point.cross for series in found.series for point in series.points)
-    # All of it would not fit into a narrow terminal.
-    columns = ("simulated", "theory", "inside", *(("real", "same jobs simulated") if is_real else ("jobs a run",)))
-    for name in ("design", found.over.replace("_", " "), *columns):
-        whole.add_column(name, justify="left" if name == "design" else "right")
-    refused = []
-    for series in found.series:
-        for place, point in enumerate(series.points):
-            line, inside = point.theory, is_inside(point)
-            marks = {"exact": "", "approximate": "about ", "back by": "back by "}
-            whole.add_row(
-                "" if place else series.design,
-                f"{point.value:g}",
-                plus_minus(point.simulated, duration),
-                "-"
-                if line is None
-                else marks[line.trust] + ("∞" if line.seconds == UNSTABLE else duration(line.seconds)),
-                "" if inside is None else "yes" if inside else "no",
-                *(real_cells(point) if is_real else [f"{point.jobs:,}"]),
-                end_section=place == len(series.points) - 1,
-            )
-            if isinstance(point.simulated, Refusal):
-                refused.append(f"[bold]{series.design} at {point.value:g}[/]: no number: {point.simulated.why}.")
-    console.print()
-    console.print(whole)
-    for words in refused:
-        console.print(words)
-    if is_real:
-        console.print(real_words(found))
-    at = found.setting
-    console.print(
-        f"[bold]Held fixed[/], but for what is swept: utilisation {at.utilisation:g} of each design's own processes, "
-        f"{at.workers} workers (naive: one), service {duration(at.service)} on average, variance {at.variance:g} of "
-        f"its square, polls each {duration(at.poll)}, leases of {duration(at.lease)}. Poisson arrivals."
-    )
-    if what == "waiting time":
-        console.print(
-            f"{found.replications} runs a point; the first fifth of each is left out. ± is the 95 % interval; one in "
-            "twenty misses the theory by chance. Theory has the costs of each step added."
-        )
-    else:
-        console.print(
-            f"{found.replications} runs a point; one process is killed halfway, in the middle of a job. Recovery is "
-            "over when another has done that job; 'back by' is when it is in its queue again at the latest."
-        )
-    console.print(f"[bold]Costs[/]: {at.costs.words()}.")
-
-
-def real_cells(point: Point) -> list[str]:
-    """What was measured at a point, and what the simulator says of the same jobs."""
-    if point.cross is None:
-        return ["", ""]
-    return [plus_minus(point.cross.measured, duration), plus_minus(point.cross.simulated, duration)]
-
-
-def real_words(found: Sweep) -> str:
-    """What the crosses are."""
-    crosses = [point.cross for series in found.series for point in series.points if point.cross is not None]
-    fewest, most = min(one.jobs for one in crosses), max(one.jobs for one in crosses)
-    agree = sum(isinstance(one.difference, Interval) and one.difference.holds(0.0) for one in crosses)
-    return (
-        f"[bold]Real[/]: {crosses[0].runs} runs a point of {fewest:,} to {most:,} jobs each, with real processes on "
-        "this machine; the first fifth of each is left out. So short a run says little of the long run where the queue "
-        f"is long; of the same jobs the simulator says the same in {agree} of {len(crosses)} points, within the 95 % "
-        "interval of the difference."
-    )
 
 
 def comparison_table(comparison: Comparison) -> Table:
@@ -360,29 +206,6 @@ def difference_table(differences: Sequence[Difference]) -> Table:
     for measure, name in DIFFERENCES.items():
         whole.add_row(name, *(plus_minus(one.measures[measure], duration, signed=True) for one in differences))
     return whole
-
-
-class Words(Protocol):
-    """How a number is written, with half its interval if there is one; a dash for None."""
-
-    def __call__(self, value: float | None, half: float | None = None, /) -> str: ...
-
-
-def plus_minus(estimate: Estimate | None, words: Words, signed: bool = False) -> str:
-    """A number and half its interval; a dash where it is refused."""
-    if not isinstance(estimate, Interval):
-        return "-"
-    return ("+" if signed and estimate.value > 0 else "") + words(estimate.value, estimate.half)
-
-
-def rate(value: float | None, half: float | None = None) -> str:
-    """Jobs per second."""
-    return "-" if value is None else f"{with_half(value, half, '.3g')}/s"
-
-
-def share(value: float | None, half: float | None = None) -> str:
-    """A share as per cent."""
-    return "-" if value is None else f"{with_half(100 * value, None if half is None else 100 * half, '.1f')}%"
 
 
 def recovery(outcome: Outcome, estimates: Estimates, replications: int) -> str:

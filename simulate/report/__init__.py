@@ -1,0 +1,8 @@
+"""What the experiments say, on a terminal or on a page: tables, and below them words."""
+
+from simulate.report.compare import comparisons as comparisons
+from simulate.report.out import Out as Out
+from simulate.report.out import written as written
+from simulate.report.plan import plan as plan
+from simulate.report.sweep import sweep as sweep
+from simulate.report.theory import theory as theory
