@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from simulate.explore import command
-from simulate.explore.ladder.rungs import RUNGS, Rung
+from simulate.explore.ladder.known import RUNGS
+from simulate.explore.ladder.rungs import Rung
 from simulate.explore.ladder.search import Progress
 from simulate.explore.ladder.search import Search as LadderSearch
 from simulate.explore.ladder.telling import story_of
@@ -18,7 +19,7 @@ from simulate.guarantees.properties import PROPERTIES, Property
 
 HOLDS, FAILS, NOT_PROMISED, UNKNOWN = "holds", "fails", "not promised", "unknown"
 
-DESIGNS = ("naive", "unclaimed", "claiming", "resque", "blocking", "backup", "unfenced", "minique")
+DESIGNS = ("naive", "unclaimed", "claiming", "timer", "resque", "blocking", "backup", "unfenced", "minique")
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ from naive_daemon import claiming
 from naive_daemon.database import DONE, Row
 from simulate.designs import backup, unfenced
 from simulate.explore.ladder import replay as ladder
+from simulate.explore.ladder.known import RUNGS
 from simulate.explore.ladder.programs import Connection, Io, Stop
 from simulate.explore.ladder.programs import Table as TableOf
-from simulate.explore.ladder.rungs import LEFT_OUT, RUNGS, Backup, BlockingPop, Cast, Claiming, Rung, Unfenced
+from simulate.explore.ladder.rungs import LEFT_OUT, Backup, BlockingPop, Cast, Claiming, Rung, Unfenced
 from simulate.explore.ladder.scope import Scope
 from simulate.explore.ladder.search import Search
 from simulate.explore.mutants import MUTANTS

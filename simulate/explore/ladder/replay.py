@@ -13,8 +13,9 @@ from typing import Any, NamedTuple, Protocol
 
 from minique.wire import Server, checked
 from naive_daemon.database import Database
+from simulate.explore.ladder.known import RUNGS
 from simulate.explore.ladder.programs import NOW, Stop
-from simulate.explore.ladder.rungs import RUNGS, OnTable
+from simulate.explore.ladder.rungs import OnTable
 from simulate.explore.ladder.search import Search
 from simulate.explore.ladder.servers import Contents, executed, ordered, read_rows
 from simulate.explore.ladder.telling import described
@@ -176,14 +177,14 @@ def replay(story: Story, real: Real, show: Callable[[int, Told], None] = lambda 
                 told, expected = real.step(edge.stop), search.answer(state, edge.stop)
                 if told != expected:
                     return Replayed(n, False, f"step {n}: the server answers {told!r}, and in the story {expected!r}")
-            state = (edge.world, *state[1 : place + 1], edge.actor, *state[place + 2 : -1], state[-1] - edge.cost)
+            state = search.then(state, place, edge)
             broke = any(rule == story.rule for rule, _ in edge.broken)
             if edge.is_cut:
                 real.set_to(search.held(state)[0])
         contents, past = search.held(state)
         show(n, step)
         found = real.contents()
-        if described(rung.places(found), past) != step.after or found != contents:
+        if described(rung, found, past) != step.after or found != contents:
             return Replayed(n, False, f"step {n}: the server holds {found!r}, and in the story {contents!r}")
     broke = broke or any(rule == story.rule for rule, _ in search.in_the_end(state)) or story.rule == "wake-up"
     return Replayed(len(story.steps), broke, story.why if broke else f"no rule broke; in the story: {story.why}")

@@ -28,6 +28,9 @@ RULES = {
     "poison": "A job that kills whoever runs it is set aside.",
     "wake-up": "Nobody sleeps while a job is ready for him and nothing is going to wake him.",
     "acknowledged": "What a producer was told to be stored is still there when the server comes back.",
+    "slot twice": "No slot fires twice.",
+    "slot missed": "Each slot fires, but for those that are given up as the entry says.",
+    "catch-up": "Of the slots that passed while nobody looked, those are made up for that the entry says.",
     "ran": "Only what ran to its end is taken for done.",
 }
 
@@ -171,6 +174,14 @@ def died(past: Past, who: str) -> Past:
             at_it = tuple(name for name in one.at_it if name != who)
             jobs[job] = one._replace(begun=False, at_it=at_it, deaths=min(DEATHS_ALLOWED + 1, one.deaths + 1))
     return tuple(jobs.items())
+
+
+def all_died(past: Past) -> tuple[Past, list[Broken]]:
+    """What is remembered when a program was killed, and all that it had in its memory is gone."""
+    for name in {name for _, one in past for name in one.at_it}:
+        past = died(past, name)
+    gone = [job for job, one in past if one.stored and not one.ran]
+    return past, [("no place", f"job {job} was in the memory of the program, and nowhere else") for job in gone]
 
 
 def cut(kept: Mapping[int, Place], past: Past) -> tuple[Past, list[Broken]]:

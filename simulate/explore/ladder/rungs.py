@@ -14,7 +14,7 @@ from naive_daemon import claiming, daemon
 from naive_daemon.database import ADD, DONE, DUE, ERROR
 from simulate.designs import backup, blocking, resque, unfenced
 from simulate.explore.ladder.programs import NOW, Connection, Io, Main, Stop, Table
-from simulate.explore.ladder.rules import PRODUCER, UPKEEP, WORKER, Place
+from simulate.explore.ladder.rules import PRODUCER, UPKEEP, WORKER, Broken, Place
 from simulate.explore.ladder.servers import Contents, Lists, Rows, Shared
 
 QUEUE = "mail"
@@ -39,11 +39,14 @@ class Rung:
     """One design of the ladder."""
 
     name: ClassVar[str]
+    is_one_program: ClassVar[bool] = False
+    """Whether all of it is killed together, and what is shared is its memory."""
     has_connections: ClassVar[bool] = True
     """Whether there is a connection that may lose an answer."""
     lacks: ClassVar[Mapping[str, str]] = {}
     """What it has not, and so promises nothing about: upkeep, delays, recurring, connections, wake-ups; and why."""
     workers_at_most: ClassVar[int] = 3
+    thing: ClassVar[str] = "job"
     server: Shared
 
     def cast(self, workers: int, jobs: Sequence[str]) -> list[Cast]:
@@ -77,6 +80,18 @@ class Rung:
     def in_words(self, stop: Stop, answer: Any) -> str:
         """A step, for people."""
         raise NotImplementedError
+
+    def is_over(self, contents: Contents) -> bool:
+        """Whether time has come to an end."""
+        return False
+
+    def broken(self, before: Contents, after: Contents) -> list[Broken]:
+        """What a step breaks that concerns this design alone."""
+        return []
+
+    def broken_in_the_end(self, contents: Contents) -> list[Broken]:
+        """The same, when nothing happens any more."""
+        return []
 
 
 # On a server with lists.
@@ -450,8 +465,3 @@ class Claiming(OnTable):
             )
 
         return Cast(name, WORKER, life, rounds={claiming.CLAIM: ()})
-
-
-RUNGS: dict[str, type[Rung]] = {
-    rung.name: rung for rung in (Naive, Unclaimed, Claiming, Resque, BlockingPop, Backup, Unfenced)
-}

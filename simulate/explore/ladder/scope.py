@@ -8,6 +8,9 @@ KINDS = {
     "plain": "ends well, sooner or later",
     "poison": "kills its worker, each time",
     "unknown": "is of a class that no worker knows",
+    "recurring": "a slot comes every so often; of those that were missed the last is made up for",
+    "recurring, all": "the same, and all are made up for",
+    "recurring, none": "the same, and none is made up for",
     "delayed": "is enqueued for later, and is over as soon as it has begun",
 }
 
@@ -41,17 +44,23 @@ class Scope:
 
     def in_words(self) -> str:
         """As a person would say it."""
-        kinds = [f"{self.jobs.count(kind)} {kind}" for kind in dict.fromkeys(self.jobs)]
-        parts = [f"{self.workers} worker{'s' if self.workers > 1 else ''}", f"{' and '.join(kinds)} job"]
-        parts[1] += "s" if len(self.jobs) > 1 else ""
-        for name, one, many in (
-            ("crashes", "kill", "kills"),
-            ("errors", "lost reply", "lost replies"),
-            ("pauses", "pause", "pauses"),
-            ("cuts", "power cut", "power cuts"),
-        ):
-            if count := getattr(self, name):
-                who = " of the janitor or reaper" if name == "crashes" and self.struck != "worker" else ""
-                who = " anywhere" if name == "pauses" and self.anywhere else who
-                parts.append(f"{count} {one if count == 1 else many}{who}")
-        return ", ".join(parts)
+        if self.jobs[0].startswith("recurring"):
+            mode = self.jobs[0].partition(", ")[2]
+            who = ["an entry" + (f" that makes up for {mode}" if mode else ""), _counted(self.workers, "scheduler")]
+        else:
+            kinds = [f"{self.jobs.count(kind)} {kind}" for kind in dict.fromkeys(self.jobs)]
+            who = [_counted(self.workers, "worker"), f"{' and '.join(kinds)} job{'s' if len(self.jobs) > 1 else ''}"]
+        if self.crashes:
+            whose = " of who looks after the rest" if self.struck != "worker" else ""
+            who.append(_counted(self.crashes, "kill") + whose)
+        if self.errors:
+            who.append("1 lost reply" if self.errors == 1 else f"{self.errors} lost replies")
+        if self.pauses:
+            who.append(_counted(self.pauses, "pause") + (" anywhere" if self.anywhere else ""))
+        if self.cuts:
+            who.append(_counted(self.cuts, "power cut"))
+        return ", ".join(who)
+
+
+def _counted(number: int, name: str) -> str:
+    return f"{number} {name}{'' if number == 1 else 's'}"

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from simulate.explore.ladder import rules
+from simulate.explore.ladder.known import RUNGS
 from simulate.explore.ladder.programs import FOREVER, Program, Stop
 from simulate.explore.ladder.rules import PRODUCER, UPKEEP, WORKER, Broken, Past, Place
-from simulate.explore.ladder.rungs import RUNGS, Cast, Rung
+from simulate.explore.ladder.rungs import Cast, Rung
 from simulate.explore.ladder.scope import Scope
 from simulate.explore.ladder.servers import Contents
 
@@ -48,6 +49,7 @@ class Edge(NamedTuple):
     and_so: str = ""
     """What comes of it at once, in words."""
     is_cut: bool = False
+    kills_all: bool = False
 
 
 class Step(NamedTuple):
@@ -99,6 +101,9 @@ class Search:
         self.cast: list[Cast] = rung.cast(scope.workers, scope.jobs)
         if scope.cuts:
             self.cast.append(Cast(_DISK, _DISK, lambda io, name: None))
+        anywhere = {"call"} if scope.anywhere else set[str]()
+        self._pausing = {WORKER: {"work", "watch"} | anywhere, UPKEEP: {"sleep"} | anywhere}
+        """The kinds of stops at which a process may stand still."""
         self._goes_round = goes_round
         """False: histories never end, so that a test can compare."""
         self._programs: dict[tuple[int, int], Program] = {}
@@ -119,7 +124,8 @@ class Search:
         found = self._programs.get((place, incarnation))
         if found is None:
             one = self.cast[place]
-            name = f"{one.name}-{incarnation}" if one.role == WORKER and incarnation > 1 else one.name
+            is_named = one.role == WORKER and incarnation > 1
+            name = f"{one.name}-{incarnation}" if is_named else one.name
             found = self._programs[place, incarnation] = Program(
                 name,
                 one.under(name),
@@ -193,6 +199,7 @@ class Search:
         elif stop.kind == "call" or (stop.kind == "block" and self.rung.server.is_ready(contents, stop)):
             after, answer = self._stepped(contents, stop)
             then, broken = rules.stepped(self.places(contents), self.places(after), past, name, role)
+            broken += self.rung.broken(contents, after)
             words = self.rung.in_words(stop, answer)
             if not actor.sent_again and self.rung.has_connections and self.scope.errors:
                 again = self._actor(place, actor._replace(sent_again=True))
@@ -207,9 +214,7 @@ class Search:
         if role == self.scope.struck and stop.kind != "end" and not actor.stands_still:
             if self.scope.crashes and actor.node != program.first:
                 found.append(self._crash(place, world, actor, "is killed, and started again", _CRASH))
-            if self.scope.pauses and stop.kind in (
-                ("call", "work", "watch") if self.scope.anywhere else ("work", "watch")
-            ):
+            if self.scope.pauses and stop.kind in self._pausing[role]:
                 still = self._actor(place, actor._replace(stands_still=True))
                 found.append(Edge("stands still for a long time", world, still, _PAUSE, True, ()))
         return found
@@ -270,10 +275,26 @@ class Search:
 
     def _crash(self, place: int, world: int, actor: Actor, label: str, cost: int) -> Edge:
         contents, past = self._worlds[world]
-        past = rules.died(past, self.program(place, actor.incarnation).name)
         incarnation = actor.incarnation + 1
         then = self._actor(place, Actor(incarnation, self.program(place, incarnation).first))
+        if self.rung.is_one_program:
+            past, broken = rules.all_died(past)
+            label = label.replace("is killed", "is killed, and with it the whole program", 1)
+            world = self._world(self.rung.server.empty, past)
+            return Edge(label, world, then, cost, True, tuple(broken), kills_all=True)
+        past = rules.died(past, self.program(place, actor.incarnation).name)
         return Edge(label, self._world(contents, past), then, cost, True, ())
+
+    def then(self, state: _State, place: int, edge: Edge) -> _State:
+        """The state that a move leads to."""
+        actors = [*state[1 : place + 1], edge.actor, *state[place + 2 : -1]]
+        if edge.kills_all:
+            for other, one in enumerate(self.cast):
+                if other != place and one.role in (WORKER, UPKEEP):
+                    incarnation = self._actors[other][actors[other]].incarnation + 1
+                    first = self.program(other, incarnation).first
+                    actors[other] = self._actor(other, Actor(incarnation, first))
+        return (edge.world, *actors, state[-1] - edge.cost)
 
     def _asking(self, state: _State, place: int, actor: Actor, stop: Stop) -> tuple[Edge, ...]:
         """Whether a process lives is known to the machine that they share."""
@@ -309,6 +330,8 @@ class Search:
             return None
         seconds = min(rests)
         contents, past = self._worlds[state[0]]
+        if self.rung.is_over(contents):
+            return None
         contents = self.rung.server.later(contents, seconds)
         actors = []
         for place, number in enumerate(state[1:-1]):
@@ -344,7 +367,7 @@ class Search:
         first = self.first()
         came_from: dict[_State, tuple[_State, int, int] | None] = {first: None}
         frontier = [first]
-        settles = bool(wanted & {"lost", "drains"})
+        settles = bool(wanted & {"lost", "drains", "slot missed"})
         while frontier and wanted:
             following: list[_State] = []
             for done, state in enumerate(frontier):
@@ -355,7 +378,10 @@ class Search:
                         if edge.cost and not left & _MASKS[edge.cost]:
                             continue
                         is_busy = is_busy or not (edge.is_fault or self.cast[place].role == _DISK)
-                        then = (edge.world, *head, edge.actor, *tail, left - edge.cost)
+                        if edge.kills_all:
+                            then = self.then(state, place, edge)
+                        else:
+                            then = (edge.world, *head, edge.actor, *tail, left - edge.cost)
                         result.transitions += 1
                         for rule, why in edge.broken:
                             if rule in wanted:
@@ -419,8 +445,7 @@ class Search:
         for place in range(len(self.cast)):
             for n, edge in enumerate(self.edges(state, place)):
                 if not edge.cost and self.cast[place].role != _DISK:
-                    then = (edge.world, *state[1 : place + 1], edge.actor, *state[place + 2 :])
-                    return then, place, n
+                    return self.then(state, place, edge), place, n
         time = self.later(state)
         return None if time is None else (time[1], -1, 0)
 
@@ -437,7 +462,7 @@ class Search:
         found = self._settled.get(here)
         if found is None:
             contents, past = self._worlds[here[0]]
-            found = tuple(rules.in_the_end(self.places(contents), past))
+            found = (*rules.in_the_end(self.places(contents), past), *self.rung.broken_in_the_end(contents))
         for one in path:
             self._settled[one] = found
         return found
@@ -455,7 +480,11 @@ class Search:
         """What goes on without end, as far as a story needs it."""
         found: list[Step] = []
         seen = {state}
-        while rule == "drains" and len(found) < _LONGEST_ROUND and (step := self.calm_step(state)) is not None:
+        while (
+            rule in ("drains", "slot missed")
+            and len(found) < _LONGEST_ROUND
+            and (step := self.calm_step(state)) is not None
+        ):
             found.append(self._step(state, step[1], step[2]))
             state = step[0]
             if state in seen:

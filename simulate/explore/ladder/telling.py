@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from simulate.explore.ladder.rules import NOWHERE, RULES, Known, Past, Place
 from simulate.explore.ladder.rungs import Rung
 from simulate.explore.ladder.scope import Scope
 from simulate.explore.ladder.search import Failure
+from simulate.explore.ladder.servers import Contents
 from simulate.explore.story import Story, Told
 
 
@@ -23,18 +22,18 @@ def story_of(rung: Rung, scope: Scope, failure: Failure) -> Story:
             step.seconds,
             (),
             0,
-            described(rung.places(step.after), step.past),
+            described(rung, step.after, step.past),
         )
         for step in failure.steps
     )
     return Story(failure.rule, failure.why, scope, (), steps, rung.name, RULES[failure.rule])
 
 
-def described(places: Mapping[int, Place], past: Past) -> tuple[str, ...]:
+def described(rung: Rung, contents: Contents, past: Past) -> tuple[str, ...]:
     """What a server holds, a line for each job."""
-    known = dict(past)
+    known, places = dict(past), rung.places(contents)
     return tuple(
-        f"job {job}: {_where(places.get(job, NOWHERE), known.get(job, Known()))}"
+        f"{rung.thing} {job}: {_where(places.get(job, NOWHERE), known.get(job, Known()))}"
         for job in sorted(places.keys() | known.keys())
     )
 
@@ -47,4 +46,4 @@ def _where(place: Place, known: Known) -> str:
         states.append("done")
     if states:
         return " and ".join(states)
-    return "gone from the server, for it is done" if known.ran else "nowhere on the server"
+    return "gone, for it is done" if known.ran else "nowhere"
