@@ -10,12 +10,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from simulate.commands.files import prepared, save_text
+from simulate.commands.files import prepared, save_figure, save_text
 from simulate.commands.options import FAILED, FINE, Clock, UsageError, verb
 from simulate.commands.terminal import console
 from simulate.explore.command import Wrong
 from simulate.guarantees import command, report
+from simulate.guarantees.page import page
 from simulate.guarantees.table import Cell, Watch, table
+from simulate.plots import guarantees_figure
 
 if TYPE_CHECKING:
     from simulate.commands.options import Verbs
@@ -58,19 +60,23 @@ def run(options: argparse.Namespace, clock: Clock) -> int:
             assert cell.story is not None
             out.print(f"\n{cell.design}: {cell.property}\n", style="bold", markup=False)
             out.print(cell.story.timeline(), markup=False, highlight=False, soft_wrap=True)
-    for name, text in (("md", report.markdown(found)), ("json", report.as_json(found))):
+    for name, text in (("md", report.markdown(found)), ("json", report.as_json(found)), ("html", page(found))):
         save_text(folder / f"guarantees.{name}", text)
+    save_figure(folder / "guarantees.png", guarantees_figure(found))
     stories = prepared(folder / "stories")
     for cell in found.stories():
         assert cell.story is not None
         save_text(stories / f"{file_name(cell)}.json", cell.story.to_json())
-    for words, path in (("Table", folder / "guarantees.md"), ("Stories", stories)):
-        out.print(f"{words}: {escape(str(path))}", soft_wrap=True)
-    is_kept = all(
-        cell.verdict != "unknown" and (cell.design != "minique" or cell.verdict != "fails")
-        for cell in found.cells.values()
+    written = (
+        ("Page with every story drawn", folder / "guarantees.html"),
+        ("Table", folder / "guarantees.md"),
+        ("Figure", folder / "guarantees.png"),
+        ("For programs", folder / "guarantees.json"),
+        ("Stories, for `explore --replay`", stories),
     )
-    return FINE if is_kept else FAILED
+    for words, path in written:
+        out.print(f"{words}: {escape(str(path))}", soft_wrap=True)
+    return FINE if found.is_as_promised else FAILED
 
 
 def file_name(cell: Cell) -> str:

@@ -23,6 +23,7 @@ from simulate.explore.actors import KINDS
 from simulate.explore.contents import Draw, LuaServer, MemoryServer, NoSuchText
 from simulate.explore.ladder import replay as ladder
 from simulate.explore.ladder.rungs import LEFT_OUT
+from simulate.explore.ladder.scope import Scope as LadderScope
 from simulate.explore.mutants import HARMLESS, LUA_HARMLESS, LUA_MUTANTS, MUTANTS, Mutant
 from simulate.explore.replay import Replayed, replay
 from simulate.explore.rules import RULES
@@ -347,15 +348,19 @@ def _replay(options: argparse.Namespace, console: Console) -> bool:
         mark = "✗" if step.is_fault else " "
         console.print(f"{n:3} {mark} {step.who:12} {step.words}", markup=False, highlight=False, soft_wrap=True)
 
-    if story.design != "minique" and ladder.is_on_table(story):
+    if isinstance(story.scope, LadderScope) and ladder.is_on_table(story):
         return _replay_on_file(options, story, show, console)
     server = Server(options.server)
     try:
         done: Replayed | ladder.Replayed
-        if story.design == "minique":
-            done = replay(story, LuaServer(server, changed(story.changes).lua, NAMESPACE), show)
+        scripts = LuaServer(server, changed(story.changes).lua, NAMESPACE)
+        if isinstance(story.scope, Scope):
+            done = replay(story, scripts, show)
         else:
-            done = ladder.replay(story, ladder.RealLists(server, LEFT_OUT), show)
+            is_ours = story.design == "minique"
+            done = ladder.replay(
+                story, ladder.RealArrows(scripts) if is_ours else ladder.RealLists(server, LEFT_OUT), show
+            )
     except (NoStory, NoSuchText) as error:
         raise Wrong(f"{options.replay}: {error}") from None
     except MiniqueError as error:

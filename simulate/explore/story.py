@@ -111,7 +111,7 @@ class Story:
             data = json.loads(text)
             if data["format"] != FORMAT:
                 raise NoStory(f"it has format {data['format']!r}, and this program reads {FORMAT}")
-            kind = Scope if data["design"] == "minique" else LadderScope
+            kind = LadderScope if "struck" in data["scope"] else Scope
             scope = kind(**{**data["scope"], "jobs": tuple(data["scope"]["jobs"])})
             steps = tuple(
                 Told(**{**step, **{name: tuple(step.get(name, ())) for name in ("begun", "after", "order")}})

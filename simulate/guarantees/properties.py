@@ -36,6 +36,10 @@ class Property:
     wide_minique: tuple[Question[Scope], ...] = ()
     needs: str = ""
     """A feature without which there is nothing to promise."""
+    is_by_ladder: bool = False
+    """Whether rung 8 is asked as the others are."""
+    is_beyond: bool = False
+    """Whether it is more than minique promises: it is asked to show what is lost."""
 
 
 def _ladder(scope: LadderScope, *rules: str) -> Question[LadderScope]:
@@ -44,6 +48,10 @@ def _ladder(scope: LadderScope, *rules: str) -> Question[LadderScope]:
 
 def _minique(scope: Scope, *rules: str) -> Question[Scope]:
     return Question(scope, rules)
+
+
+def _slots(scope: LadderScope, *more: str) -> Question[LadderScope]:
+    return Question(scope, ("slot twice", "slot missed", "early", *more))
 
 
 ONE, TWO, THREE = ("plain",), ("plain", "plain"), ("plain", "plain", "plain")
@@ -123,6 +131,32 @@ PROPERTIES: tuple[Property, ...] = (
         needs="delays",
     ),
     Property(
+        "one firing per slot",
+        "What recurs fires once in each of its slots, also with two schedulers, of which one is killed.",
+        (
+            _ladder(
+                LadderScope(2, ("recurring, all",), crashes=1, struck="upkeep"), "slot twice", "slot missed", "early"
+            ),
+        ),
+        (),
+        (_slots(LadderScope(2, ("recurring, all",), crashes=1, errors=1, struck="upkeep")),),
+        needs="recurring",
+        is_by_ladder=True,
+    ),
+    Property(
+        "catch-up as stated",
+        "Of the slots that passed while no scheduler looked, those are made up for that the entry asks for.",
+        tuple(
+            _ladder(
+                LadderScope(1, (kind,), pauses=1, struck="upkeep"), "slot twice", "slot missed", "early", "catch-up"
+            )
+            for kind in ("recurring", "recurring, all", "recurring, none")
+        ),
+        (),
+        needs="recurring",
+        is_by_ladder=True,
+    ),
+    Property(
         "unknown class kept",
         "A job of a class that no worker knows yet is kept, for a worker that does or for a person.",
         (_ladder(LadderScope(1, ("unknown",)), "lost", "ran"),),
@@ -163,5 +197,27 @@ PROPERTIES: tuple[Property, ...] = (
         (_minique(Scope(1, ("plain", "once"), 1, 1, 1), "drains", "stranded"),),
         (_ladder(LadderScope(2, TWO, crashes=1, pauses=1, anywhere=True), "drains"),),
         (_minique(Scope(2, ("plain", "once"), 1, 1, 1), "drains", "stranded"),),
+    ),
+    Property(
+        "nothing is lost with the last second",
+        "When the power is cut and the server comes back without its last second: each job that its producer knows to "
+        "be stored is still there. (An append-only file that is written once a second, as Redis and Valkey do by "
+        "default once it is on, or a SQLite file.)",
+        (_ladder(LadderScope(2, ONE, cuts=1), "acknowledged"),),
+        (),
+        (_ladder(LadderScope(2, TWO, cuts=1), "acknowledged"),),
+        needs="server",
+        is_by_ladder=True,
+        is_beyond=True,
+    ),
+    Property(
+        "nothing older is lost",
+        "When the power is cut and the server comes back without its last second: what was stored before that second "
+        "is done in the end, or set aside where people look.",
+        (_ladder(LadderScope(2, ONE, cuts=1), "lost", "drains"),),
+        (),
+        (_ladder(LadderScope(2, TWO, cuts=1), "lost", "drains"),),
+        needs="server",
+        is_by_ladder=True,
     ),
 )

@@ -8,33 +8,33 @@ has a beginning and an end, for slots are moments: somebody watches the clock fo
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 from minique import loop
-from minique.clock import Clock, ManualClock
+from minique.clock import ManualClock
 from minique.events import Events
 from minique.ids import make_slot_id
 from minique.schedule import LATE_SECONDS, Entry
-from minique.store import Arrow, Beat, Ear, Fire, Schedule, Store
+from minique.store import Beat, Fire, Schedule
 from naive_daemon.timer import Timer
 from simulate.explore.actors import Middle, frozen
+from simulate.explore.ladder.minique import IoClock, RemoteStore
 from simulate.explore.ladder.programs import FOREVER, NOW, Io, Stop
 from simulate.explore.ladder.rules import PRODUCER, UPKEEP, Broken, Place
 from simulate.explore.ladder.rungs import Cast, Rung
+from simulate.explore.ladder.scope import Scope
 from simulate.explore.ladder.servers import Contents
 from simulate.explore.subject import Subject
 
-EVERY_SECONDS = 20.0
 NAME, QUEUE = "report", "reports"
 CATCH_UP = {"recurring": "last", "recurring, all": "all", "recurring, none": "none"}
-SLOTS = {"recurring": 3, "recurring, all": 3, "recurring, none": 6}
-"""How many slots there are until the end; some must be able to be later than `none` puts up with."""
-
-
-def slot(n: int) -> float:
-    """The planned time of the n-th."""
-    return NOW + n * EVERY_SECONDS
+EVERY_SECONDS = {"recurring": 20.0, "recurring, all": 20.0, "recurring, none": LATE_SECONDS + 40.0}
+"""From one slot to the next; where none is made up for, the latest one must be able to be too late."""
+SLOTS = 3
+"""How many there are until the end."""
+STEPS = 4
+"""So often somebody looks at the clock between two slots, so that time passes though no scheduler looks."""
 
 
 class Recurring(Rung):
@@ -42,9 +42,16 @@ class Recurring(Rung):
 
     has_connections = False
     thing = "slot"
+    rounds: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    catches_up: ClassVar[tuple[str, ...]] = ("recurring",)
+    """What may be asked for."""
 
     def __init__(self) -> None:
         self.kind = "recurring"
+
+    def answers(self, property: str, scope: Scope) -> bool:
+        """Whether it can be asked this: what it does with missed slots is one of several things, or always the same."""
+        return property != "catch-up as stated" or scope.jobs[0] in self.catches_up
 
     def cast(self, workers: int, jobs: Sequence[str]) -> list[Cast]:
         """As many schedulers as others have workers."""
@@ -52,13 +59,17 @@ class Recurring(Rung):
         found = [Cast("clock", PRODUCER, self._watching)]
         names = [f"scheduler-{n}" for n in range(1, workers + 1)]
         return found + [
-            Cast(name, UPKEEP, self.scheduling, holds_time=True, longest=FOREVER) for name in names
+            Cast(name, UPKEEP, self.scheduling, self.rounds, holds_time=True, longest=FOREVER) for name in names
         ]  # fmt: skip
 
     def _watching(self, io: Io, name: str) -> None:
         self.begin(io)
-        for _ in range(SLOTS[self.kind]):
-            io.sleep(EVERY_SECONDS)
+        for _ in range(SLOTS * STEPS):
+            io.sleep(self.every / STEPS)
+
+    @property
+    def every(self) -> float:
+        return EVERY_SECONDS[self.kind]
 
     def begin(self, io: Io) -> None:
         """Somebody wants something to recur."""
@@ -71,7 +82,11 @@ class Recurring(Rung):
         raise NotImplementedError
 
     def is_over(self, contents: Contents) -> bool:
-        return self.elapsed(contents) >= SLOTS[self.kind] * EVERY_SECONDS
+        return self.elapsed(contents) >= SLOTS * self.every - 0.01
+
+    def slot_at(self, seconds: float) -> int:
+        """The number of the latest slot after so many seconds."""
+        return _slot_at(seconds, self.every)
 
     def elapsed(self, contents: Contents) -> float:
         elapsed: float = contents[0]
@@ -89,12 +104,12 @@ class Recurring(Rung):
         for n in sorted(now):
             if now[n] == was.get(n, 0):
                 continue
-            late = seconds - n * EVERY_SECONDS
+            late = round(seconds - n * self.every, 3)
             if now[n] > 1:
                 found.append(("slot twice", f"slot {n} has fired {now[n]} times"))
             if late < 0:
                 found.append(("early", f"slot {n} has fired {-late:g} s before its time"))
-            if CATCH_UP[self.kind] == "last" and late >= EVERY_SECONDS:
+            if CATCH_UP[self.kind] == "last" and late >= self.every:
                 found.append(("catch-up", f"slot {n} has fired {late:g} s late, and a later one was due as well"))
             if CATCH_UP[self.kind] == "none" and late > LATE_SECONDS:
                 found.append(("catch-up", f"slot {n} has fired {late:g} s late; after {LATE_SECONDS} s it is given up"))
@@ -102,11 +117,15 @@ class Recurring(Rung):
 
     def broken_in_the_end(self, contents: Contents) -> list[Broken]:
         fired, seconds = self.fired(contents), self.elapsed(contents)
-        due = int(seconds // EVERY_SECONDS)
+        due = self.slot_at(seconds)
         missed = [n for n in range(1, due + 1) if n not in fired]
         if CATCH_UP[self.kind] != "all":  # those in between may be given up, but not the latest one
             missed = [n for n in missed if n == due]
         return [("slot missed", f"slot {n} never fires") for n in missed]
+
+
+def _slot_at(seconds: float, every: float) -> int:
+    return int((seconds + 0.01) // every)
 
 
 # Rung 8.
@@ -151,73 +170,58 @@ def _plain(value: Any) -> Any:
     return frozen(value)
 
 
-class _Remote(Store):
-    """The store as a process sees it: each arrow is a step. Signs of life decide nothing, and are none."""
-
-    def __init__(self, io: Io) -> None:
-        self._io = io
-
-    def trip(self, arrows: Sequence[Arrow], now: str) -> list[Any]:
-        return [
-            None if isinstance(one, Beat) else self._io.ask("call", type(one).__name__, frozen(one)) for one in arrows
-        ]
-
-    def listen(self, bell: str, seconds: float) -> Ear:
-        raise AssertionError("nobody waits here")
-
-
-class _Ticking(Clock):
-    def __init__(self, io: Io) -> None:
-        self._io = io
-
-    def stamp(self) -> str:
-        return ""
-
-    def elapsed(self) -> float:
-        return self._io.clock()
-
-    def wall(self) -> float:
-        return self._io.clock()
-
-
 class Schedules(Recurring):
     """Schedulers of minique, as they ship or with a change."""
 
-    name = "minique schedulers"
+    name = "minique"
     has_connections = True
+    rounds: ClassVar[Mapping[str, tuple[str, ...]]] = {"sleep": ("remembered",)}
+    catches_up = tuple(CATCH_UP)
 
     def __init__(self, subject: Subject | None = None) -> None:
         super().__init__()
         self._subject = subject or Subject()
         self.server = Slots(self._subject.store)
 
+    @property
+    def every(self) -> float:
+        return EVERY_SECONDS[self.kind]
+
     def begin(self, io: Io) -> None:
-        entry = Entry(NAME, "job", every_seconds=EVERY_SECONDS, queue=QUEUE, catch_up=CATCH_UP[self.kind])
-        _Remote(io).trip((Schedule(NAME, entry.to_json()),), "")
+        entry = Entry(NAME, "job", every_seconds=self.every, queue=QUEUE, catch_up=CATCH_UP[self.kind])
+        RemoteStore(io).trip((Schedule(NAME, entry.to_json()),), "")
 
     def scheduling(self, io: Io, name: str) -> None:
-        part = self._subject.scheduler.__dict__["Scheduler"](_Remote(io), _Ticking(io), Events(), name)
+        part = self._subject.scheduler.__dict__["Scheduler"](RemoteStore(io, (Beat,)), IoClock(io), Events(), name)
+
+        def remembered() -> Any:
+            state = part.state
+            return state.revision, tuple((one.definition, one.cursor, one.at, one.stored) for one in state.plan)
 
         def wait(seconds: float, bell: str | None) -> None:
-            io.sleep(round(seconds, 3))
+            _rest(io, round(seconds, 3), remembered)
 
         loop.run(part, wait, lambda: False, Events(), Middle())
 
     def fired(self, contents: Contents) -> dict[int, int]:
         queued = dict(contents[1]).get(f"queue:{QUEUE}", ())
-        numbers = {make_slot_id(NAME, slot(n)): n for n in range(1, SLOTS[self.kind] + 2)}
-        found = {numbers[id]: queued.count(id) for id in queued}
-        return found
+        numbers = {make_slot_id(NAME, NOW + n * self.every): n for n in range(1, SLOTS + 2)}
+        return {numbers[id]: queued.count(id) for id in queued}
 
     def in_words(self, stop: Stop, answer: Any) -> str:
         arrow = stop.arguments[0]
         if isinstance(arrow, Fire):
-            return f"fires slot {round((float(arrow.slot) - NOW) / EVERY_SECONDS)}: {answer.outcome}"
+            return f"fires slot {self.slot_at(float(arrow.slot) - NOW)}: {answer.outcome}"
         return {
-            "Schedule": f"wants a job every {EVERY_SECONDS:g} s (catch_up: {CATCH_UP[self.kind]})",
-            "Promote": "promotes what is due: nothing",
-            "Agenda": "reads the schedule",
+            "schedule": f"wants a job every {self.every:g} s (catch_up: {CATCH_UP[self.kind]})",
+            "promote": "promotes what is due: nothing",
+            "agenda": "reads the schedule",
         }.get(stop.what, stop.what)
+
+
+def _rest(io: Io, seconds: float, remembered: Callable[[], Any]) -> None:
+    """`remembered` stands here to be found when the process is stopped."""
+    io.sleep(seconds)
 
 
 # Rung 3.
@@ -232,7 +236,7 @@ class Moments:
     def step(self, contents: Contents, stop: Stop) -> tuple[Contents, Any]:
         elapsed, fired = contents
         counts = dict(fired)
-        n = int(elapsed // EVERY_SECONDS)
+        n = _slot_at(elapsed, stop.arguments[0])
         counts[n] = counts.get(n, 0) + 1
         return (elapsed, tuple(sorted(counts.items()))), None
 
@@ -246,7 +250,7 @@ class Moments:
 class Timers(Recurring):
     """Programs, each with a timer of its own in which the same work recurs."""
 
-    name = "timer programs"
+    name = "timer"
 
     def __init__(self) -> None:
         super().__init__()
@@ -261,7 +265,7 @@ class Timers(Recurring):
             work()
 
         timer = Timer(do_it_here, clock=io.clock, wait=rest, wake=lambda: None)
-        timer.every(EVERY_SECONDS, lambda: io.ask("call", "does"))
+        timer.every(self.every, lambda: io.ask("call", "does", self.every))
         timer.run()
 
     def fired(self, contents: Contents) -> dict[int, int]:

@@ -22,6 +22,15 @@ LEGEND = (
 )
 
 
+_BROKEN = {
+    "unclaimed": "un-\nclaimed",
+    "claiming": "claim-\ning",
+    "blocking": "block-\ning",
+    "unfenced": "un-\nfenced",
+}
+"""Long names in two lines, so that all columns have room."""
+
+
 def rung_of(design: str) -> str:
     return f"{designs.find(design).rung}"
 
@@ -34,10 +43,11 @@ def show(console: Console, found: Table) -> None:
         title_style="bold",
         pad_edge=False,
         box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
     )
-    shown.add_column("", min_width=24)
+    shown.add_column("", min_width=20)
     for design in found.designs:
-        shown.add_column(f"{rung_of(design)}\n{design}", no_wrap=True)
+        shown.add_column(f"{rung_of(design)}\n{_BROKEN.get(design, design)}", no_wrap=True)
     for one in found.properties:
         cells = (found.cell(design, one.name) for design in found.designs)
         shown.add_row(one.name, *(f"[{_STYLES[cell.verdict]}]{MARKS[cell.verdict]}[/]" for cell in cells))

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from simulate.explore import command
 from simulate.explore.ladder.known import RUNGS
+from simulate.explore.ladder.minique import Minique
 from simulate.explore.ladder.rungs import Rung
+from simulate.explore.ladder.scope import Scope as LadderScope
 from simulate.explore.ladder.search import Progress
 from simulate.explore.ladder.search import Search as LadderSearch
 from simulate.explore.ladder.telling import story_of
 from simulate.explore.scope import Scope
 from simulate.explore.story import Story
-from simulate.explore.subject import Change
+from simulate.explore.subject import Change, changed
 from simulate.guarantees.properties import PROPERTIES, Property
+from simulate.guarantees.recurring import RECURRING, Recurring
 
 HOLDS, FAILS, NOT_PROMISED, UNKNOWN = "holds", "fails", "not promised", "unknown"
 
@@ -48,6 +51,16 @@ class Table:
 
     def cell(self, design: str, property: str) -> Cell:
         return self.cells[design, property]
+
+    @property
+    def is_as_promised(self) -> bool:
+        """Whether every search came to an end, and minique breaks nothing that it promises."""
+        beyond = {one.name for one in self.properties if one.is_beyond}
+        return not any(
+            cell.verdict == UNKNOWN
+            or (cell.verdict == FAILS and cell.design == "minique" and cell.property not in beyond)
+            for cell in self.cells.values()
+        )
 
     @property
     def states(self) -> int:
@@ -94,10 +107,10 @@ def table(
             for design in designs:
                 began = clock()
                 progress = watch(design, one.name)
-                if design == "minique":
+                if design == "minique" and not one.is_by_ladder:
                     cell = of_minique(one, thorough, tuple(changes), progress)
                 else:
-                    cell = of_rung(RUNGS[design](), one, thorough, progress)
+                    cell = of_rung(_rung(design, one, changes), one, thorough, progress)
                 seconds = clock() - began
                 cells[design, one.name] = Cell(
                     design, one.name, cell.verdict, cell.why, cell.states, seconds, cell.story
@@ -107,6 +120,13 @@ def table(
         if was_enabled:
             gc.enable()
     return Table(tuple(designs), chosen, cells, thorough)
+
+
+def _rung(design: str, asked: Property, changes: Sequence[Change]) -> Rung:
+    """What is searched for this question."""
+    if asked.needs == "recurring" and design in RECURRING:
+        return RECURRING[design](changed(changes))
+    return Minique(changed(changes)) if design == "minique" else RUNGS[design]()
 
 
 def _property(name: str) -> Property:
@@ -122,15 +142,23 @@ def of_rung(rung: Rung, asked: Property, thorough: bool = False, progress: Progr
         return Cell(rung.name, asked.name, NOT_PROMISED, rung.lacks[asked.needs])
     states, scopes = 0, []
     for question in (asked.wide_ladder if thorough else asked.ladder) or asked.ladder:
+        if isinstance(rung, Recurring) and not rung.answers(asked.name, question.scope):
+            continue
         result = LadderSearch(rung, question.scope).run(question.rules, first_only=True, progress=progress)
         states += result.states
-        scopes.append(f"{question.scope.in_words()}: {result.states:,} states")
+        scopes.append(f"{_as_it_is(rung, question.scope).in_words()}: {result.states:,} states")
         if result.failures:
             failure = min(result.failures.values(), key=lambda one: len(one.steps))
             return Cell(rung.name, asked.name, FAILS, failure.why, states, 0.0, story_of(rung, question.scope, failure))
         if not result.is_whole:
             return Cell(rung.name, asked.name, UNKNOWN, result.why_not, states)
     return Cell(rung.name, asked.name, HOLDS, "; ".join(scopes), states)
+
+
+def _as_it_is(rung: Rung, scope: LadderScope) -> LadderScope:
+    """The scope without what cannot be in this design."""
+    errors = scope.errors if rung.has_connections else 0
+    return replace(scope, workers=min(scope.workers, rung.workers_at_most), errors=errors)
 
 
 def of_minique(

@@ -5,6 +5,7 @@
 
 from simulate.plots.compare import SHORTEST_SECONDS as SHORTEST_SECONDS
 from simulate.plots.compare import compare_figure as compare_figure
+from simulate.plots.guarantees import guarantees_figure as guarantees_figure
 from simulate.plots.overload import drain_figure as drain_figure
 from simulate.plots.overload import overload_figure as overload_figure
 from simulate.plots.plan import plan_figure as plan_figure

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -13,15 +13,19 @@ from minique.wire import Server
 from naive_daemon import claiming
 from naive_daemon.database import DONE, Row
 from simulate.designs import backup, unfenced
+from simulate.explore.contents import LuaServer
 from simulate.explore.ladder import replay as ladder
 from simulate.explore.ladder.known import RUNGS
+from simulate.explore.ladder.minique import Minique
 from simulate.explore.ladder.programs import Connection, Io, Stop
 from simulate.explore.ladder.programs import Table as TableOf
 from simulate.explore.ladder.rungs import LEFT_OUT, Backup, BlockingPop, Cast, Claiming, Rung, Unfenced
 from simulate.explore.ladder.scope import Scope
 from simulate.explore.ladder.search import Search
+from simulate.explore.ladder.timer import InMemory
 from simulate.explore.mutants import MUTANTS
 from simulate.explore.story import NoStory, Story
+from simulate.explore.subject import Change, changed
 from simulate.guarantees import Table, table
 from simulate.guarantees.properties import PROPERTIES
 from simulate.guarantees.table import FAILS, HOLDS, NOT_PROMISED, UNKNOWN, of_minique, of_rung
@@ -37,37 +41,46 @@ def quick() -> Table:
 
 
 class TestTheTable:
-    # By rung: 0 naive, 1 unclaimed, 2 claiming, 4 resque, 5 blocking, 6 backup, 7 unfenced, 8 minique.
-    @pytest.mark.parametrize(
-        ("property", "verdicts"),
-        [
-            ("stored once", "+++----+"),
-            ("never in no place", "+++--+++"),
-            ("survives worker kill", "+++--+++"),
-            ("survives scheduler kill", ".....+++"),
-            ("slow worker keeps its job", "+--++-++"),
-            ("stale worker cannot finish another's attempt", "+--+++-+"),
-            ("poison stops", "---++--+"),
-            ("delayed moves once", "+-+....+"),
-            ("unknown class kept", "+++++--+"),
-            ("repeat-safe under lost replies", "...----+"),
-            ("no lost wake-up", "....++++"),
-            ("order within a queue", "++++++++"),
-            ("drains when faults stop", "++++++++"),
-        ],
-    )
-    def test_each_rung_keeps_and_breaks_what_it_should(self, quick: Table, property: str, verdicts: str) -> None:
+    # By rung: 0 naive, 1 unclaimed, 2 claiming, 3 timer, 4 resque, 5 blocking, 6 backup, 7 unfenced, 8 minique.
+    VERDICTS: ClassVar = {
+        "stored once": "++++----+",
+        "never in no place": "+++---+++",
+        "survives worker kill": "+++---+++",
+        "survives scheduler kill": "...-..+++",
+        "slow worker keeps its job": "+--+++-++",
+        "stale worker cannot finish another's attempt": "+--++++-+",
+        "poison stops": "---+++--+",
+        "delayed moves once": "+-+-....+",
+        "one firing per slot": "...-....+",
+        "catch-up as stated": "...+....+",
+        "unknown class kept": "+++-++--+",
+        "repeat-safe under lost replies": "....----+",
+        "no lost wake-up": "...+.++++",
+        "order within a queue": "+++++++++",
+        "drains when faults stop": "+++++++++",
+        "nothing is lost with the last second": "+++.-----",
+        "nothing older is lost": "+++.+++++",
+    }
+
+    @pytest.mark.parametrize("property", VERDICTS)
+    def test_each_rung_keeps_and_breaks_what_it_should(self, quick: Table, property: str) -> None:
         signs = {HOLDS: "+", FAILS: "-", NOT_PROMISED: ".", UNKNOWN: "?"}
-        assert "".join(signs[quick.cell(design, property).verdict] for design in quick.designs) == verdicts
+        assert (
+            "".join(signs[quick.cell(design, property).verdict] for design in quick.designs) == self.VERDICTS[property]
+        )
 
     def test_every_property_is_in_the_list_above(self, quick: Table) -> None:
-        assert len(quick.properties) == 13
+        assert [one.name for one in quick.properties] == list(self.VERDICTS)
+        assert len(quick.designs) == 9
+
+    def test_all_is_as_minique_promises(self, quick: Table) -> None:
+        assert quick.is_as_promised
 
     def test_what_holds_says_where_it_was_searched(self, quick: Table) -> None:
         for cell in quick.cells.values():
             if cell.verdict == HOLDS:
                 assert cell.states > 0
-                assert "worker" in cell.why
+                assert "worker" in cell.why or "scheduler" in cell.why
                 assert f"{cell.states:,}" in cell.why or ";" in cell.why
 
     def test_what_fails_has_a_story_that_ends_there(self, quick: Table) -> None:
@@ -221,6 +234,74 @@ class TestTheCellsChangeWithTheCode:
         assert (cell.verdict, cell.story is not None) == (FAILS, True), cell.why
 
 
+SCHEDULER, STORE = "scheduler.py", "memory_store.py"
+FIRED_AGAIN = Change(
+    STORE, "        if cursor is not None and slot <= float(cursor):\n", "        if cursor is None:\n"
+)
+
+
+class TestRecurring:
+    def check(self, property: str, *changes: Change) -> str:
+        return table(["minique"], [property], changes=changes).cell("minique", property).verdict
+
+    def test_a_scheduler_that_gives_up_what_was_missed_is_seen(self) -> None:
+        late = Change(
+            SCHEDULER,
+            "                given_up = entry.last_due(planned.cursor, now) or now\n",
+            "                given_up = now + 120\n",
+        )
+        assert self.check("catch-up as stated", late) == FAILS
+
+    def test_a_store_that_has_no_cursor_fires_again(self) -> None:
+        fires = "        if self._admit(arrow.queue, arrow.id, arrow.body, now) is True:\n            self._put_last"
+        always = "        if self._admit(arrow.queue, arrow.id, arrow.body, now) or True:\n            self._put_last"
+        assert self.check("one firing per slot", FIRED_AGAIN, Change(STORE, fires, always)) == FAILS
+
+    def test_either_alone_is_enough_against_a_second_firing(self) -> None:
+        # The cursor, and an id that is the slot's own.
+        assert self.check("one firing per slot", FIRED_AGAIN) == HOLDS
+
+
+class TestBells:
+    def test_a_timers_bell_that_forgets_loses_a_wake_up(self) -> None:
+        class Forgetful(InMemory):
+            def __init__(self) -> None:
+                super().__init__()
+                self.server.keeps_rings = False  # type: ignore[attr-defined]
+
+        assert (verdict(InMemory(), "no lost wake-up"), verdict(Forgetful(), "no lost wake-up")) == (HOLDS, FAILS)
+
+
+class TestTwoEngines:
+    @pytest.mark.parametrize(
+        ("property", "scope"),
+        [
+            ("twice", Scope(2, ("plain", "plain"))),
+            ("lost", Scope(2, ("plain",), crashes=1)),
+            ("stale", Scope(2, ("plain",), pauses=1, anywhere=True)),
+            ("early", Scope(1, ("delayed",), crashes=1, struck="upkeep")),
+        ],
+    )
+    def test_minique_holds_in_the_ladders_search_too(self, property: str, scope: Scope) -> None:
+        result = Search(Minique(), scope).run()
+        broken = set(result.failures) - ({"twice"} if scope.crashes or scope.pauses else set())
+        assert (broken, result.is_whole) == (set(), True)
+
+    @pytest.mark.parametrize(
+        ("mutant", "rule", "scope"),
+        [
+            ("nobody is rung", "wake-up", Scope(1, ("plain",))),
+            ("claim without a lease", "no place", Scope(1, ("plain",))),
+            ("nobody reaps", "drains", Scope(1, ("plain",), crashes=1)),
+            ("promote before its time", "early", Scope(1, ("delayed",))),
+        ],
+    )
+    def test_and_what_is_broken_is_found_there_too(self, mutant: str, rule: str, scope: Scope) -> None:
+        changes = next(one.changes for one in MUTANTS if one.name == mutant)
+        result = Search(Minique(changed(changes)), scope).run((rule,))
+        assert set(result.failures) == {rule}
+
+
 class TestHistoriesEnd:
     @pytest.mark.parametrize("design", sorted(RUNGS))
     @pytest.mark.parametrize(
@@ -277,6 +358,16 @@ class TestOnARealServer:
         wire = Server(server.url)
         try:
             assert not ladder.replay(story, Forgetful(wire, LEFT_OUT)).is_same
+        finally:
+            wire.close()
+
+    def test_a_power_cut_of_minique_too(self, server: RealServer, quick: Table) -> None:
+        cell = quick.cell("minique", "nothing is lost with the last second")
+        assert cell.story is not None
+        wire = Server(server.url)
+        try:
+            done = ladder.replay(cell.story, ladder.RealArrows(LuaServer(wire)))
+            assert done == (len(cell.story.steps), True, cell.why)
         finally:
             wire.close()
 

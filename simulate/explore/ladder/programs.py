@@ -263,6 +263,10 @@ def _local(trace: TracebackType | None, name: str) -> Any:
 
 
 def _hashable(value: Any) -> Any:
+    if callable(value):
+        value = value()
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return value
     if isinstance(value, Mapping):
         return tuple(sorted((key, _hashable(one)) for key, one in value.items()))
     if isinstance(value, set | frozenset):

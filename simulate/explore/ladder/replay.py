@@ -13,6 +13,8 @@ from typing import Any, NamedTuple, Protocol
 
 from minique.wire import Server, checked
 from naive_daemon.database import Database
+from simulate.explore.actors import frozen
+from simulate.explore.contents import LuaServer
 from simulate.explore.ladder.known import RUNGS
 from simulate.explore.ladder.programs import NOW, Stop
 from simulate.explore.ladder.rungs import OnTable
@@ -126,6 +128,27 @@ def _text(reply: Any) -> Any:
     return reply
 
 
+class RealArrows:
+    """The scripts of minique on a Redis or Valkey. Each arrow says what time it is."""
+
+    def __init__(self, scripts: LuaServer) -> None:
+        self._scripts = scripts
+        self._now = NOW
+
+    def step(self, stop: Stop) -> Any:
+        return frozen(self._scripts.step(stop.arguments[0], f"{self._now:.6f}"))
+
+    def contents(self) -> Contents:
+        return self._scripts.contents(self._now)
+
+    def later(self, seconds: float) -> None:
+        self._now += seconds
+
+    def set_to(self, contents: Contents) -> None:
+        self._now = NOW
+        self._scripts.set_to(contents)
+
+
 class RealRows:
     """A SQLite file. Raises NoStory when it is there already: nobody's table is to be overwritten."""
 
@@ -155,6 +178,8 @@ def is_on_table(story: Story) -> bool:
 
 def replay(story: Story, real: Real, show: Callable[[int, Told], None] = lambda n, step: None) -> Replayed:
     """Takes all steps again; whether it came to the same end, and what was different if not. Raises NoStory."""
+    if story.scope.jobs[0].startswith("recurring"):
+        raise NoStory("a story of slots has a beginning and an end in time, and a server's clock cannot be turned back")
     rung = RUNGS[story.design]()
     search = Search(rung, story.scope)  # type: ignore[arg-type]  # a story of a rung has a scope of the ladder
     places = {one.name: place for place, one in enumerate(search.cast)}

@@ -107,6 +107,8 @@ def stepped(
                     broken.append(("stored once", f"job {job} was enqueued once, and is stored twice"))
             jobs[job] = one
             continue
+        if was.due > 0 >= now.due and not one.ran:
+            broken.append(("early", f"job {job} is taken for due {was.due:g} s before it is"))
         takes = now.queued < was.queued or (who in now.held and who not in was.held)
         if takes and now.done is None and now.failed == was.failed:
             one = one._replace(taken=True, holder=who, had=_with(one.had, who))
