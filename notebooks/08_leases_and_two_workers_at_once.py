@@ -14,8 +14,8 @@
 #
 # ## Predict
 #
-# A lease lasts ten seconds here, and a worker renews it four times as often. A charge takes six seconds, and the bank is asked
-# at its very end.
+# A lease lasts ten seconds here, and a worker renews it whenever a quarter of that has passed. A charge takes six seconds, and the bank is
+# asked at its very end.
 #
 # 1. `ada` takes an order and is killed after three seconds. `bob` is there, with nothing to do. When does he get the order: at
 #    once, after ten seconds, or when?

@@ -116,6 +116,7 @@ def execute(book: NotebookNode) -> None:
         )  # fmt: skip
         # Lessons import the folders beside this one. Nothing of the machine's own settings may change what they show.
         fixed = {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "0", "TZ": "UTC", "COLUMNS": "100"}
+        fixed |= {"IPYTHONDIR": folder, "JUPYTER_CONFIG_DIR": folder}
         client.execute(env={**os.environ, **fixed})
 
 
