@@ -231,8 +231,8 @@ judge(sorted(seen), ["done"])
 #
 # ## What we now promise, and what it costs
 #
-# From here on all lessons *do, then mark*, in ever better ways: at-least-once. The price is always the same, and
-# it is fair to name it: your work has to bear being done again.
+# From here on we want nothing less: *do, then mark*, at-least-once. (One lesson will forget it for a moment. See whether you
+# notice.) The price is always the same, and it is fair to name it: your work has to bear being done again.
 
 # %% tags=["promise"]
 from notebooks.promises import promised_by

@@ -175,9 +175,8 @@ def least():
 
 # %% tags=["check"]
 from notebooks.showing import judge
-from simulate.explore.ladder.rungs import RUNGS
 from simulate.explore.ladder.scope import Scope
-from simulate.explore.ladder.search import Search
+from simulate.explore.ladder.search import searched
 
 
 def is_found(workers, deaths, pauses):
@@ -185,7 +184,7 @@ def is_found(workers, deaths, pauses):
     if min(workers - 1, deaths, pauses) < 0:
         return False
     scope = Scope(workers, ("plain",), crashes=deaths, pauses=pauses)
-    return bool(Search(RUNGS["unfenced"](), scope).run(("stale",), first_only=True).failures)
+    return bool(searched("unfenced", scope, ("stale",), first_only=True).failures)
 
 
 enough = least()
