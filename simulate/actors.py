@@ -147,13 +147,14 @@ class World:
             self.leave(job, "failed")
             raise
 
-    def begin(self, process: Process, job: int) -> float:
+    def begin(self, process: Process, job: int, at: float | None = None) -> float:
         """Writes down that the process starts the job, and returns the seconds of work in it.
 
         For designs whose process does something else meanwhile: they call `end` when the time has passed, and look
-        at `process.ends` then, for the process may have been stopped.
+        at `process.ends` then, for the process may have been stopped. One that cannot be stopped may say beforehand
+        `at` which time it starts.
         """
-        now = self.hub.now
+        now = self.hub.now if at is None else at
         process.job = job
         process.started = now
         service = self._service[job]
@@ -180,7 +181,8 @@ class World:
         process.job = None
         if self._progress is not None and ledger.steps % PROGRESS_EVERY < 2:
             self._progress(ledger.jobs - ledger.unfinished)
-        self._stop_if_over()
+        if not ledger.unfinished:
+            self._stop_if_over()
 
     def give_up(self, process: Process) -> None:
         """Writes down that the process ends the attempt that it began, with the job undone."""

@@ -55,7 +55,7 @@ class Ledger:
         self.waiting += 1
 
     def start(self, job: int, now: float) -> None:
-        """An attempt at the job begins."""
+        """An attempt at the job begins; this may be told a little before its time."""
         if not self.starts[job]:
             self.first_start[job] = now
             self.waiting_area += self.waiting * (now - self._counted_until)

@@ -140,6 +140,7 @@ class Lanes:
     def __init__(self, lanes: int, servers: int = 1) -> None:
         self._lanes = np.arange(lanes)
         self._free = np.zeros((lanes, at_least_one(servers)))
+        self._soonest_first = [np.zeros(lanes) for _ in range(servers)]  # the same, in order; for whoever needs that
         self._look = np.zeros(lanes)  # of a gated server, the latest one
         self._leaving: Numbers | None = None  # of a bounded queue, when each place becomes free
 
@@ -147,13 +148,20 @@ class Lanes:
         """When each job starts; as the function of that name."""
         if self._free.shape[1] == 1:
             return self._one_server(arrived, service)
-        free, lanes = self._free, self._lanes
+        free = self._soonest_first
         starts = np.empty_like(arrived)
-        for row, (arrival, work) in enumerate(zip(arrived, service, strict=True)):
-            which = free.argmin(axis=1)
-            start = np.maximum(arrival, free[lanes, which])
-            starts[row] = start
-            free[lanes, which] = start + work
+        spare = np.empty_like(free[0])
+        for start, arrival, work in zip(starts, arrived, service, strict=True):
+            # The first server to be free takes the job, and then finds its place among the others: in all lanes one
+            # comparison after the other, which takes a third of the time of looking for the smallest in each lane.
+            taking = free[0]
+            np.maximum(arrival, taking, out=start)
+            np.add(start, work, out=taking)
+            for place in range(1, len(free)):
+                np.minimum(taking, free[place], out=spare)
+                np.maximum(taking, free[place], out=taking)
+                free[place - 1], spare = spare, free[place]
+            free[-1] = taking
         return starts
 
     def _one_server(self, arrived: Numbers, service: Numbers) -> Numbers:

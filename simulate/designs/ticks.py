@@ -63,7 +63,7 @@ class TickedStore(Store):
 
 
 class TickedChild:
-    """A child process that is two events, its job's beginning and its end."""
+    """A child process that is an event: the end of its job."""
 
     in_line = False
 
@@ -143,15 +143,15 @@ class Ticks:
     def give(self, task: Task) -> None:
         """The worker hands a job to its child."""
         self._is_given = True
-        self._at(self._clock.now + self._costs.hand_over, self._begin, int(task.context.id))
-
-    def _begin(self, job: int) -> None:
-        self._at(self._hub.now + self._world.begin(self._process, job), self._end)
+        begins_at = self._clock.now + self._costs.hand_over
+        service = self._world.begin(self._process, int(task.context.id), begins_at)
+        self._at(begins_at + service, self._end)
 
     def _end(self, _: None) -> None:
         self._world.end(self._process)
         self._child.ending = RETURNED
-        self._tick_at(self._hub.now + self._costs.end_of_child)
+        began_at = self._hub.now + self._costs.end_of_child
+        self._at(began_at + self._half, self._tick, began_at)
 
     def _listen(self, bell: str | None) -> None:
         assert bell is not None, "a worker that is neither idle nor at work waits for nothing"

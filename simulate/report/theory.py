@@ -26,12 +26,16 @@ def theory(console: Out, found: Judgement) -> None:
         )
     console.print()
     console.print(whole)
-    worst = found.largest_error
+    worst, chance = found.largest_error, found.far_outside_by_chance
+    by_chance = f" ({chance:.0f} would by chance)" if chance >= 1 else ""
     console.print(
         f"[bold]{found.share_inside:.1%}[/] of {found.runs:,} runs have a 95 % interval that holds the theory, and "
-        f"{found.far_outside or 'none'} a 99.99 % interval that does not; the largest error is {abs(worst.error):.2%} "
-        f"({worst.cell.name})."
+        f"{found.far_outside or 'none'} a 99.99 % interval that does not{by_chance}; the largest error is "
+        f"{abs(worst.error):.2%} ({worst.cell.name})."
     )
+    if found.wrong:
+        names = "; ".join(one.cell.name for one in found.wrong)
+        console.print(f"[bold]Wrong[/] by their 99.99 % intervals of all runs together: {names}.")
     console.print(
         "Times are in mean service times. ± is the 95 % interval of all runs of a kind together, by Student's t over "
         f"{LANES} independent lanes a run; 'inside' says whether it holds the theory, and of how many runs the own one "
