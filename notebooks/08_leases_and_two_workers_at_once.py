@@ -247,6 +247,10 @@ judge(back_in_the_queue(LEASE, RENEW_EVERY_SECONDS, REST_SECONDS), (min(took), m
 # ## What we now promise, and what it costs
 #
 # At-least-once is back, now with as many workers as you like, each of which may die or sleep at any moment.
+#
+# What is *not* promised: that a charge is made once, for only the bank can see to that; and that the **server** remembers. All of this is as
+# safe as the server's disk. If it writes its file once a second, a power cut may take the last second with it, whatever had been
+# acknowledged; if it writes none, everything. ([What can go wrong](../docs/explanation/what-can-go-wrong.md) has the whole list.)
 
 # %% tags=["promise"]
 from notebooks.promises import promised_by

@@ -223,6 +223,10 @@ def form(source: Path, book: NotebookNode) -> list[str]:
                 wrong.append(f"{cell.id} says on standard error: {text.strip()[:300]}")
             if found := re.search(r"0x[0-9a-f]{6,}|/tmp/|/root\b|/home/\w+|/work\b", text):
                 wrong.append(f"{cell.id} names a place on the machine: {found[0]}")
+    for name, text in parts:
+        for target in re.findall(r"\]\((?!https?:)([^)#\s]+)", text):
+            if not (FOLDER / target).exists():
+                wrong.append(f"'{name}' links to {target}, which is not there")
     return wrong + unfounded(book)
 
 

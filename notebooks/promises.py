@@ -99,7 +99,8 @@ LESSONS = (
         "and it was only thinking?",
         "explain at-least-once, and stop a sleeper who wakes up",
         "two workers side by side, their leases, a pause, and a late write that is refused",
-        "Nothing is lost, whoever dies: a job is its worker's until the lease runs out. Who slept too long is refused.",
+        "Nothing is lost, whichever worker dies, as long as the server keeps what it acknowledged. Who slept too long "
+        "is refused.",
         "What a dead worker held waits for the rest of its lease; and it may be done twice, where nobody can refuse.",
     ),
     Lesson(

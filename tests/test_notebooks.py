@@ -118,6 +118,7 @@ class TestTheForm:
             ("won't it?", "will it?", "does not ask"),
             ("<details>", "", "nothing is folded away in 'Predict'"),
             ("## Why\n", "## Why\n\nIt takes 4711 s.\n", "states 4711"),
+            ("## Why\n", "## Why\n\n[There](../nowhere.md).\n", "links to ../nowhere.md, which is not there"),
         ],
     )
     def test_or_it_is_said_what_is_missing(self, old, new, complaint):
