@@ -9,7 +9,7 @@ import pytest
 
 from simulate import cli
 
-EVIL = "$x_{<b>&\"'</script><script>alert(1)"
+EVIL = "$x_{$<b>&\"'</script><script>alert(1)"
 
 
 class Read(HTMLParser):
@@ -78,7 +78,8 @@ def test_it_has_everything_and_needs_nothing(tmp_path: Path, arguments: list[str
             if name in ("src", "href", "xlink:href", "action", "data", "srcset", "poster"):
                 assert (value or "").startswith("#")
     assert not re.search(r"url\((?!#)|@import", text)
-    assert any(attributes.get("http-equiv") == "Content-Security-Policy" for _, attributes in read.elements)
+    [policy] = [found for _, found in read.elements if found.get("http-equiv") == "Content-Security-Policy"]
+    assert (policy["content"] or "").startswith("default-src 'none'; style-src 'unsafe-inline';")
     assert "prefers-color-scheme: dark" in text
     assert 'name="viewport"' in text
 
