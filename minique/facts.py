@@ -259,10 +259,10 @@ def _leases(store: RedisStore, client: Client) -> dict[str, Any]:
     name = {key: store.prefix + keys.SUFFIXES[key] for key in ("LEASES", "LEASED", "CLAIM")}
     overdue = server.call_one("ZRANGE", name["LEASES"], 0, 0, "WITHSCORES")
     leases = set(server.call_one("ZRANGE", name["LEASES"], 0, LEASES_LOOKED_AT - 1))
-    pairs = list(_some_of_hash(server, name["LEASED"], LEASES_LOOKED_AT))
+    pairs = [(id, where.partition(" ")[0]) for id, where in _some_of_hash(server, name["LEASED"], LEASES_LOOKED_AT)]
     deadlines = server.call([("ZSCORE", name["LEASES"], claim) for _, claim in pairs]) if pairs else []
-    held = server.call([("HEXISTS", name["CLAIM"] + claim, id) for id, claim in pairs]) if pairs else []
-    lengths = server.call([("HLEN", name["CLAIM"] + claim) for claim in leases]) if leases else []
+    places = server.call([("LPOS", name["CLAIM"] + claim, id) for id, claim in pairs]) if pairs else []
+    lengths = server.call([("LLEN", name["CLAIM"] + claim) for claim in leases]) if leases else []
     now = client.overview().now
     ages = [(made, id, claim) for id, claim in pairs if (made := made_at(id)) is not None]
     oldest = min(ages, default=None)
@@ -270,7 +270,7 @@ def _leases(store: RedisStore, client: Client) -> dict[str, Any]:
         "leased_without_lease": [
             pair for pair, deadline in zip(pairs, deadlines, strict=True) if deadline is None
         ],
-        "leased_without_claim": [pair for pair, is_held in zip(pairs, held, strict=True) if is_held == 0],
+        "leased_without_claim": [pair for pair, place in zip(pairs, places, strict=True) if place is None],
         "leases_without_jobs": [claim for claim, length in zip(leases, lengths, strict=True) if length == 0],
         "leases_looked_at": len(pairs),
         "most_overdue_seconds": max(0.0, now - float(overdue[1])) if overdue else None,

@@ -23,7 +23,7 @@ from minique.errors import BadName
 from minique.subscription import NAME
 
 # Two releases that read each other's keys have the same layout. The number is stored under the key `layout`.
-LAYOUT = "2"
+LAYOUT = "3"
 
 # What scripts and MemoryStore both go by. A script names those it needs in its header.
 LIMITS = {
@@ -72,9 +72,10 @@ KEYS: tuple[Key, ...] = (
     Key("DELAYED", "delayed", "sorted set", "id → due", "delay complete move retry promote cancel"),
     Key("LEASES", "leases", "sorted set", "claim → deadline; one entry per claim, however many jobs it holds",
         "claim renew complete drop retry fail release reap"),
-    Key("CLAIM", "claim:", "hash", "CLAIM → id → two digits of order, then the queue",
+    Key("CLAIM", "claim:", "list", "CLAIM → the ids that it holds, in the order in which they were taken",
         "claim complete drop retry fail release reap"),
-    Key("LEASED", "leased", "hash", "id → the claim that holds it", "claim complete drop retry fail release reap"),
+    Key("LEASED", "leased", "hash", "id → the claim that holds it, and the queue it was taken from",
+        "claim complete drop retry fail release reap"),
     Key("FAILED", "failed", "sorted set", "id → when it failed", "fail reap promote requeue discard"),
     Key("FAILURES", "failures", "hash", "id → claim, newline, what happened last; only for jobs that went back",
         "retry fail reap promote complete drop claim requeue discard cancel"),

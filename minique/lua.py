@@ -28,6 +28,9 @@ from minique.keys import LIMITS, SUFFIXES
 Value = str | int | float
 Command = tuple[Value, ...]
 
+UNPACK_LIMIT = 7000
+"""Lua's stack holds about 8,000 values."""
+
 _HEADER_LINE = re.compile(r"-- (\w+)\s+(.*)")
 
 _NOW = """if now == '' then
@@ -104,7 +107,9 @@ def _lines_before(keys: tuple[str, ...], limits: tuple[str, ...], args: tuple[st
     for position, arg in enumerate(args, start=1):
         if arg.endswith("..."):
             rest = arg[:-3]
-            lines.append(f"local {rest} = {{}}; for i = {position}, #ARGV do {rest}[i - {position - 1}] = ARGV[i] end")
+            # All in one step where that fits onto Lua's stack: a third of the time of the loop.
+            lines.append(f"local {rest} = {{}}; if #ARGV < {UNPACK_LIMIT} then {rest} = {{unpack(ARGV, {position})}}")
+            lines.append(f"else for i = {position}, #ARGV do {rest}[i - {position - 1}] = ARGV[i] end end")
         else:
             lines.append(f"local {arg} = ARGV[{position}]")
     text = "\n".join(lines) + "\n"

@@ -718,7 +718,7 @@ class MemoryStore(Store):
                 "subscriptions": dict(self._subscriptions.when),
                 "delayed": dict(self._delayed.when),
                 "leases": dict(self._leases.when),
-                "leased": dict(self._leased),
+                "leased": {id: f"{claim} {self._claims.get(claim, {}).get(id)}" for id, claim in self._leased.items()},
                 "failed": dict(self._failed),
                 "failures": dict(self._failures),
                 "failures:count": {id: str(count) for id, count in self._failure_counts.items()},
@@ -736,10 +736,7 @@ class MemoryStore(Store):
             found |= {f"job:{id}": record for id, record in self._records.items()}
             found |= {f"queue:{name}": list(ids) for name, ids in self._queues.items()}
             found |= {bell if bell.startswith(_ANSWER) else f"bell:{bell}": ["1"] for bell in self._bells}
-            found |= {
-                f"claim:{claim}": {id: f"{place:02d}{queue}" for place, (id, queue) in enumerate(held.items())}
-                for claim, held in self._claims.items()
-            }
+            found |= {f"claim:{claim}": list(held) for claim, held in self._claims.items()}
             found |= {
                 f"done:{lifetime}": [f"{since} {' '.join(ids)}" for since, ids in entries]
                 for lifetime, entries in self._done.items()

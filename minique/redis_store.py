@@ -7,6 +7,8 @@ a reply to the arrow's answer. What an arrow does is in `scripts/`, under the ar
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from minique import contents, keys, lua, store
@@ -94,13 +96,14 @@ def _command(prefix: str, now: str, arrow: store.Arrow) -> Command:
 
 
 def _complete(arrow: store.Complete) -> list[lua.Value]:
-    # The minus sign tells the script that there are no counts to clear.
-    triples: list[lua.Value] = [arrow.claim]
-    for job in arrow.jobs:
-        triples += (job.id, f"{'' if job.went_back else '-'}{job.lifetime_seconds}", job.result)
-        for next in job.follow_ups:
-            triples += (f"+{next.id}", next.due, f"{next.queue}\n{next.body}")
-    return triples
+    words: list[lua.Value] = [arrow.claim]
+    for (result, lifetime_seconds, went_back, follow_ups), group in groupby(arrow.jobs, itemgetter(slice(1, None))):
+        ids = [job.id for job in group]
+        # The minus sign tells the script that there are no counts to clear.
+        words += (len(ids), f"{'' if went_back else '-'}{lifetime_seconds}", result, *ids)
+        for next in follow_ups:
+            words += (f"+{next.id}", next.due, f"{next.queue}\n{next.body}")
+    return words
 
 
 # An arrow's fields stand in the order of its script's arguments, but for these.
@@ -120,6 +123,8 @@ _ARGUMENTS: dict[type, Callable[[Any], Sequence[lua.Value]]] = {
 
 
 def _answer(arrow: store.Arrow, reply: Any) -> Any:
+    if isinstance(arrow, store.Complete):
+        return [place not in reply for place in range(len(arrow.jobs))]
     if isinstance(arrow, store.Agenda) and reply[1] == arrow.revision:
         return store.Recurring(float(reply[0]), reply[1], None)
     if not isinstance(arrow, store.Page):
@@ -141,14 +146,15 @@ def _optional(text: str) -> float | None:
     return float(text) if text else None
 
 
-def _claimed(reply: list[str]) -> store.Claimed:
+def _claimed(reply: list[Any]) -> store.Claimed:
     if not reply:
         return store.NOTHING_CLAIMED
-    jobs = tuple(
-        store.Leased(reply[i], reply[i + 1], int(reply[i + 2]), int(reply[i + 3]), reply[i + 4])
-        for i in range(1, len(reply), 5)
-    )
-    return store.Claimed(float(reply[0]), jobs)
+    jobs = [
+        store.Leased(id, queue, int(failures), deaths, record)
+        for queue, failures, deaths, *rest in reply[1:]
+        for id, record in zip(rest[::2], rest[1::2], strict=True)
+    ]
+    return store.Claimed(float(reply[0]), tuple(jobs))
 
 
 def _reaped(reply: list[Any]) -> store.Reaped:
@@ -199,7 +205,7 @@ _ANSWERS: dict[type, Callable[[Any], Any]] = {
     store.Promote: lambda reply: store.Promoted(reply[0], _optional(reply[1])),
     store.Claim: _claimed,
     store.Renew: _flag,
-    store.Complete: lambda reply: list(map(_flag, reply)),
+    store.Complete: list,
     store.Drop: _flag,
     store.Retry: _flag,
     store.Fail: _flag,

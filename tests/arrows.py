@@ -48,11 +48,8 @@ def contents(store: Any) -> dict[str, Any]:
     """All that the store holds, without what is only form: how turns and places are numbered."""
     found: dict[str, Any] = store.contents()
     found.pop("layout", None)
-    for key, value in found.items():
-        if key == "ready":
-            found[key] = sorted(value, key=lambda queue: (value[queue], queue))
-        elif key.startswith("claim:"):
-            found[key] = [(id, where[2:]) for id, where in sorted(value.items(), key=lambda item: item[1][:2])]
+    if "ready" in found:
+        found["ready"] = sorted(found["ready"], key=lambda queue: (found["ready"][queue], queue))
     return found
 
 

@@ -301,7 +301,8 @@ class World:
 
     def examine(self, contents: dict[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
         """Each job's state, and who holds it, out of the plain keys; raises Broken for what fits no state, or two."""
-        leased, leases = contents.get("leased", {}), contents.get("leases", {})
+        leased = {id: where.partition(" ")[0] for id, where in contents.get("leased", {}).items()}
+        leases = contents.get("leases", {})
         delayed, failed = contents.get("delayed", {}), contents.get("failed", {})
         ready, paused = contents.get("ready", {}), contents.get("paused", set())
         lists = {key.removeprefix("queue:"): ids for key, ids in contents.items() if key.startswith("queue:")}

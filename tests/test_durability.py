@@ -222,16 +222,16 @@ def test_a_broken_model_is_found(mutant):
 
 SCRIPT_MUTANTS = {
     "complete without asking who holds it": (
-        "complete", "elseif held[n] then", "elseif redis.call('HEXISTS', LEASED, id) == 1 then"),
+        "complete", "counts = held[id]", "counts = redis.call('HEXISTS', LEASED, id) == 1"),
     "reap without putting back": ("reap", "  put(job.queue, {job.id}, 'LPUSH')\n", ""),
     "reap without a count of deaths": ("reap", "  redis.call('HSET', DEATHS, job.id, job.deaths)\n  put", "  put"),
-    "claim without a lease": ("claim", "  redis.call('ZADD', LEASES, deadline, claim)\n  redis.call('HSET'",
-                              "  redis.call('HSET'"),
+    "claim without a lease": ("claim", "  redis.call('ZADD', LEASES, deadline, claim)\n  redis.call('RPUSH'",
+                              "  redis.call('RPUSH'"),
     "enqueue what is known": ("admit", ", 'NX'", ""),
     "retry that keeps the lease": ("retry", "leave(claim, {id})\n", ""),
-    "complete that keeps the key": ("complete", "free_keys(ids)\n", ""),
+    "complete that keeps the key": ("complete", "for _, ids in pairs(by_lifetime) do free_keys(ids) end\n", ""),
     "complete that lets follow-ups go": ("complete", "following[#following + 1] =", "local nothing ="),
-    "drop without asking who holds it": ("drop", "redis.call('HEXISTS', CLAIM .. claim, id) == 0", "false"),
+    "drop without asking who holds it": ("drop", "not redis.call('LPOS', CLAIM .. claim, id)", "false"),
     "admit without taking the key": ("admit", "  if key ~= '' then redis.call('HSET', UNIQUE, key, id) end\n", ""),
     "requeue without taking the key": (
         "requeue", "if key and key ~= '' then redis.call('HSET', UNIQUE, key, id) end\n", ""),

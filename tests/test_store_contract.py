@@ -452,7 +452,7 @@ class TestComplete:
         claim(store, "w:1", limit=3)
         assert store.complete(NOW, "w:1", finished("b")) == [True]
         assert [state(store, id) for id in "abc"] == ["leased", "done", "leased"]
-        assert contents(store)["claim:w:1"] == [("a", "mail"), ("c", "mail")]
+        assert contents(store)["claim:w:1"] == ["a", "c"]
         assert contents(store)["leases"] == {"w:1": START + LEASE}
         assert ids(claim(store, "w:1", limit=3)) == ["a", "c"]
 

@@ -3,16 +3,22 @@
 -- keys      LEASES LEASED CLAIM FAILURE_COUNTS DEATHS
 -- limits    CLAIM_LIMIT GHOSTS_AT_ONCE
 -- args      now claim subscription limit lease_seconds
--- returns   seconds of lease left as text, then id, queue, failures, deaths, record of each job; empty when none is ready
+-- returns   seconds of lease left as text, then lists of queue, failures, deaths, and the id and record of each job that has these; empty when none is ready
 
 limit = math.min(tonumber(limit), CLAIM_LIMIT)
 local deadline = string.format('%.6f', now_seconds + tonumber(lease_seconds))
 local reply = {lease_seconds}
 
+-- Most jobs come from one queue and never went back, so that this is said once for all of them.
+local list = {}
 local function tell(id, queue, failures, deaths, record)
-  local n = #reply
-  reply[n + 1], reply[n + 2], reply[n + 3] = id, queue, failures or '0'
-  reply[n + 4], reply[n + 5] = count_deaths(deaths), record or ''
+  failures, deaths = failures or '0', count_deaths(deaths)
+  if list[1] ~= queue or list[2] ~= failures or list[3] ~= deaths then
+    list = {queue, failures, deaths}
+    reply[#reply + 1] = list
+  end
+  local n = #list
+  list[n + 1], list[n + 2] = id, record or ''
 end
 
 -- The same name asked again: the reply was lost. The same jobs are the answer.
@@ -54,18 +60,18 @@ local function told(command, key, ids)
 end
 
 -- First decide: what to take, and how much of each list it is. Nothing is written before everything was read.
-local taken, expired, seen, seen_ids, visits, closed = {}, {}, {}, {}, {}, false
+local taken, holders, expired, seen, seen_ids, visits, closed = {}, {}, {}, {}, {}, {}, false
 while #taken < limit and not closed do
   local queue = next_queue(seen)
   if not queue then break end
   seen[queue] = true
-  local passed = 0
+  local passed, holder = 0, claim .. ' ' .. queue
   while #taken < limit and not closed and passed < GHOSTS_AT_ONCE do
     local ids = redis.call('LRANGE', QUEUE .. queue, passed,
                            passed + math.min(limit - #taken, GHOSTS_AT_ONCE - passed) - 1)
     if #ids == 0 then break end
     local names = {}
-    for i, id in ipairs(ids) do names[i] = JOB .. id end
+    for i = 1, #ids do names[i] = JOB .. ids[i] end
     local records = redis.call('MGET', unpack(names))
     local leased, delayed, failed = told('HMGET', LEASED, ids), told('ZMSCORE', DELAYED, ids), told('ZMSCORE', FAILED, ids)
     local failures, deaths = told('HMGET', FAILURE_COUNTS, ids), told('HMGET', DEATHS, ids)
@@ -87,7 +93,8 @@ while #taken < limit and not closed do
       passed = passed + 1
       if is_queued then
         seen_ids[id] = true
-        taken[#taken + 1] = {id, queue}
+        taken[#taken + 1] = id
+        holders[#holders + 1], holders[#holders + 2] = id, holder
         tell(id, queue, failures[i], deaths[i], record)
         if deaths[i] then
           closed = true
@@ -102,17 +109,12 @@ end
 -- Then write. The lease first: a server whose memory is full refuses a script at its first write if that takes memory,
 -- and lets it run to the end otherwise. So what it cannot keep is never taken off a list.
 if #taken > 0 then
-  local places, holders = {}, {}
-  for i, job in ipairs(taken) do
-    places[2 * i - 1], places[2 * i] = job[1], string.format('%02d', i - 1) .. job[2]
-    holders[2 * i - 1], holders[2 * i] = job[1], claim
-  end
   redis.call('ZADD', LEASES, deadline, claim)
-  redis.call('HSET', CLAIM .. claim, unpack(places))
+  redis.call('RPUSH', CLAIM .. claim, unpack(taken))
   redis.call('HSET', LEASED, unpack(holders))
 end
 for _, visit in ipairs(visits) do
-  if visit.passed > 0 then redis.call('LPOP', QUEUE .. visit.queue, visit.passed) end
+  if visit.passed > 0 then redis.call('LTRIM', QUEUE .. visit.queue, visit.passed, -1) end
   if visit.passed > 0 or visit.length == 0 then
     redis.call('ZREM', READY, visit.queue)
     if visit.passed < visit.length then make_ready(visit.queue) end

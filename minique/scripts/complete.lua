@@ -1,48 +1,55 @@
 -- complete  leased → done, for some of a claim's jobs, each with the jobs that follow it
 -- uses      put leave state admit over
--- args      now claim triples...
--- returns   for each triple of id, lifetime in seconds (minus sign: it never went back) and result: 1, or 0 when refused; a triple whose id begins with + is a follow-up of the one before: +id, when it is due ('': now), record
+-- args      now claim groups...
+-- returns   the places (from 0) of the jobs that were refused; a group is: how many, lifetime in seconds (minus sign: they never went back), result, the ids; after one may stand follow-ups of its last job: +id, when it is due ('': now), record
 
--- A repeated call finds its own record and answers as the first one did.
+local held = {}
+for _, id in ipairs(redis.call('LRANGE', CLAIM .. claim, 0, -1)) do held[id] = true end
 local mark = '!done ' .. now .. ' ' .. claim .. '\n'
-local answers, ids, records, went_back, by_lifetime, following, counts = {}, {}, {}, {}, {}, {}, false
-local asked = {}
-for i = 1, #triples, 3 do
-  if string.byte(triples[i]) ~= 43 then asked[#asked + 1] = triples[i] end
-end
-if #asked == 0 then return answers end
-local held = redis.call('HMGET', CLAIM .. claim, unpack(asked))
-for i = 1, #triples, 3 do
-  local id, lifetime, result = triples[i], triples[i + 1], triples[i + 2]
-  local n = #answers + 1
-  if string.byte(id) == 43 then
-    if counts then following[#following + 1] = {id = string.sub(id, 2), due = lifetime, record = result} end
-  elseif held[n] then
-    answers[n], counts = 1, true
-    ids[#ids + 1] = id
-    records[#records + 1], records[#records + 2] = JOB .. id, mark .. result
-    if string.sub(lifetime, 1, 1) == '-' then
-      lifetime = string.sub(lifetime, 2)
-    else
-      went_back[#went_back + 1] = id
-    end
-    by_lifetime[lifetime] = by_lifetime[lifetime] or {}
-    table.insert(by_lifetime[lifetime], id)
+local refused, records, went_back, by_lifetime, following, place, counts = {}, {}, {}, {}, {}, 0, false
+local i = 1
+while i <= #groups do
+  if string.byte(groups[i]) == 43 then
+    local next = {id = string.sub(groups[i], 2), due = groups[i + 1], record = groups[i + 2]}
+    if counts then following[#following + 1] = next end
+    i = i + 3
   else
-    local holder = string.match(read_record(id) or '', '^!done %S+ (%S+)\n')
-    answers[n], counts = holder == claim and 1 or 0, false
+    local last, lifetime, record = i + 2 + groups[i], groups[i + 1], mark .. groups[i + 2]
+    local never_went_back = string.byte(lifetime) == 45
+    if never_went_back then lifetime = string.sub(lifetime, 2) end
+    local some, n = by_lifetime[lifetime] or {}, #records
+    for k = i + 3, last do
+      local id = groups[k]
+      counts = held[id]
+      if counts then
+        held[id] = nil
+        some[#some + 1] = id
+        records[n + 1], records[n + 2] = JOB .. id, record
+        n = n + 2
+        if not never_went_back then went_back[#went_back + 1] = id end
+      else
+        -- A repeated call finds its own record and answers as the first one did.
+        local holder = string.match(read_record(id) or '', '^!done %S+ (%S+)\n')
+        if holder ~= claim then refused[#refused + 1] = place end
+      end
+      place = place + 1
+    end
+    if #some > 0 then by_lifetime[lifetime] = some end
+    i = last + 1
   end
 end
-if #ids == 0 then return answers end
+if #records == 0 then return refused end
 -- Leaving comes first: the first write decides whether a server whose memory is full lets a script run, and work that
 -- was done must be told even then.
-leave(claim, ids)
-free_keys(ids)
+for _, ids in pairs(by_lifetime) do leave(claim, ids) end
+for _, ids in pairs(by_lifetime) do free_keys(ids) end
 redis.call('MSET', unpack(records))
-for lifetime, some in pairs(by_lifetime) do remember(some, lifetime) end
+for lifetime, ids in pairs(by_lifetime) do
+  remember(ids, lifetime)
+  tell_waiters(ids)
+end
 if #went_back > 0 then forget_counts(went_back) end
-redis.call('HINCRBY', STATS, 'complete', #ids)
-tell_waiters(ids)
+redis.call('HINCRBY', STATS, 'complete', #records / 2)
 for _, job in ipairs(following) do
   local answer
   if job.due == '' then
@@ -53,4 +60,4 @@ for _, job in ipairs(following) do
   end
   if type(answer) == 'string' then redis.call('HINCRBY', STATS, 'held', 1) end
 end
-return answers
+return refused

@@ -3,7 +3,7 @@
 -- args      now claim id lifetime_seconds reason
 -- returns   1, or 0 when the claim is not the job's latest
 
-if redis.call('HEXISTS', CLAIM .. claim, id) == 0 then
+if not redis.call('LPOS', CLAIM .. claim, id) then
   return string.match(read_record(id) or '', '^!gone %S+ drop (%S+)\n') == claim and 1 or 0
 end
 leave(claim, {id})

@@ -1,11 +1,14 @@
 -- leave     end the lease of some of a claim's jobs
 -- keys      CLAIM LEASES LEASED
 
+-- Each of these ids must be the claim's, and stand here once.
 local function leave(claim, ids)
-  redis.call('HDEL', CLAIM .. claim, unpack(ids))
   redis.call('HDEL', LEASED, unpack(ids))
-  if redis.call('EXISTS', CLAIM .. claim) == 0 then
+  if #ids == redis.call('LLEN', CLAIM .. claim) then
+    redis.call('DEL', CLAIM .. claim)
     redis.call('ZREM', LEASES, claim)
+  else
+    for _, id in ipairs(ids) do redis.call('LREM', CLAIM .. claim, 1, id) end
   end
 end
 
@@ -14,13 +17,13 @@ local function count_deaths(lines)
   return lines and select(2, string.gsub(lines, '\n', '')) + 1 or 0
 end
 
--- The jobs of a claim in the order in which they were taken, as {id, queue}. The order is stored, not assumed: a hash
--- keeps the order of insertion only while it is small.
+-- The jobs of a claim in the order in which they were taken, as {id, queue}.
 local function in_order(claim)
-  local flat, jobs = redis.call('HGETALL', CLAIM .. claim), {}
-  for i = 1, #flat, 2 do
-    jobs[#jobs + 1] = {id = flat[i], queue = string.sub(flat[i + 1], 3), place = string.sub(flat[i + 1], 1, 2)}
+  local jobs, ids = {}, redis.call('LRANGE', CLAIM .. claim, 0, -1)
+  if #ids == 0 then return jobs end
+  for i, where in ipairs(redis.call('HMGET', LEASED, unpack(ids))) do
+    -- What somebody else took out of `leased` has no queue any more that it could go back to.
+    if where then jobs[#jobs + 1] = {id = ids[i], queue = string.match(where, ' (.*)$')} end
   end
-  table.sort(jobs, function(a, b) return a.place < b.place end)
   return jobs
 end

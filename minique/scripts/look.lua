@@ -8,7 +8,7 @@ local record = read_record(id)
 local state = state_of(id, record)
 record = record or ''
 local at, claim = '', ''
-if state == 'leased' then claim = redis.call('HGET', LEASED, id) end
+if state == 'leased' then claim = string.match(redis.call('HGET', LEASED, id), '^%S+') end
 if state == 'delayed' then at = redis.call('ZSCORE', DELAYED, id) end
 if state == 'failed' then at = redis.call('ZSCORE', FAILED, id) end
 if state == 'done' or state == 'gone' then at = string.match(record, '^!%a+ (%S+)') or '' end

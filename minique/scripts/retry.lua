@@ -4,7 +4,7 @@
 -- args      now claim id in_seconds failure
 -- returns   1, or 0 when the claim is not the job's latest
 
-if redis.call('HEXISTS', CLAIM .. claim, id) == 0 then
+if not redis.call('LPOS', CLAIM .. claim, id) then
   local last = redis.call('HGET', FAILURES, id)
   return last and string.sub(last, 1, #claim + 1) == claim .. '\n' and 1 or 0
 end

@@ -15,9 +15,8 @@ end
 -- A body may begin with a line of terms, `@EXPIRES KEY`: when it is not worth doing any more (epoch seconds, or
 -- +SECONDS from when it is due), and the key under which there may be one such job. Either may be empty.
 local function terms_of(record)
-  local line = string.find(record, '\n', 1, true)
-  if line and string.byte(record, line + 1) == 64 then
-    return string.match(record, '^@(%+?%d*%.?%d*) ([^\n]*)\n', line + 1)
+  if string.find(record, '\n@', 1, true) then
+    return string.match(record, '^[^\n]*\n@(%+?%d*%.?%d*) ([^\n]*)\n')
   end
 end
 

@@ -28,8 +28,8 @@ STAMP = f"{NOW:.6f}"
 
 _ADVISORY = {key.suffix for key in KEYS if key.advisory}
 _LEFT_OUT = _ADVISORY | {"queues", "lifetimes", "layout", "schedules:revision"}
-_JOB, _QUEUE, _BELL, _CLAIM, _DONE, _ANSWER = (
-    SUFFIXES[name] for name in ("JOB", "QUEUE", "BELL", "CLAIM", "DONE", "ANSWER")
+_JOB, _QUEUE, _BELL, _CLAIM, _LEASED, _DONE, _ANSWER = (
+    SUFFIXES[name] for name in ("JOB", "QUEUE", "BELL", "CLAIM", "LEASED", "DONE", "ANSWER")
 )
 
 LONG_SECONDS = 100.0
@@ -61,6 +61,7 @@ class Lua(NamedTuple):
 def canonical(plain: dict[str, Any], now: float = NOW, clock: tuple[float, float] | None = None) -> Contents:
     """The value of what `contents()` answers, with times as distances from now."""
     found: list[tuple[str, Any]] = [] if clock is None else [("clock", clock)]
+    places = {id: tuple(where.split(" ", 1)) for id, where in plain.get(_LEASED, {}).items()}
     for key, value in plain.items():
         if key in _LEFT_OUT:
             continue
@@ -69,7 +70,9 @@ def canonical(plain: dict[str, Any], now: float = NOW, clock: tuple[float, float
         elif key.startswith((_QUEUE, _BELL, _ANSWER)):
             value = tuple(value)
         elif key.startswith(_CLAIM):
-            value = tuple((id, place[2:]) for id, place in sorted(value.items(), key=lambda one: one[1][:2]))
+            value = tuple((id, places[id][1] if id in places else "") for id in value)
+        elif key == _LEASED:
+            value = tuple(sorted((id, claim) for id, (claim, _) in places.items()))
         elif key.startswith(_DONE):
             lifetime = float(key.removeprefix(_DONE))
             value = tuple(
@@ -103,7 +106,10 @@ def plain(contents: Contents, now: float = NOW) -> dict[str, Any]:
         elif key.startswith((_QUEUE, _BELL, _ANSWER)):
             found[key] = list(value)
         elif key.startswith(_CLAIM):
-            found[key] = {id: f"{place:02d}{queue}" for place, (id, queue) in enumerate(value)}
+            found[key] = [id for id, _ in value]
+        elif key == _LEASED:
+            queues = dict(pair for other, held in contents if other.startswith(_CLAIM) for pair in held)
+            found[key] = {id: f"{claim} {queues.get(id)}" for id, claim in value}
         elif key.startswith(_DONE):
             lifetime = float(key.removeprefix(_DONE))
             found[key] = [f"{now + left - lifetime:.6f} {ids}" for left, ids in value]
@@ -307,13 +313,13 @@ class LuaServer:
         if old.pop("clock", (0.0, 0.0))[0] != new.pop("clock", (0.0, 0.0))[0]:
             dated = ("leases", "delayed", _DONE)
             old = {key: None if key.startswith(dated) else value for key, value in old.items()}
-        different = tuple((key, value) for key, value in new.items() if old.get(key) != value)
-        gone = [*(key for key in old if key not in new), *(key for key, _ in different)]
+        different = [key for key, value in new.items() if old.get(key) != value]
+        gone = [*(key for key in old if key not in new), *different]
         gone += ["schedules:revision"] if "schedules" in old or "schedules" in new else []
         gone += ["lifetimes"] if any(key.startswith(_DONE) for key in (*gone, *new)) else []
         commands += [("DEL", self._prefix + key) for key in gone]
         lifetimes = tuple(one for one in contents if one[0].startswith(_DONE))
-        for key, value in {**plain(different, now), **_only(plain(lifetimes), "lifetimes")}.items():
+        for key, value in {**_only(plain(contents, now), *different), **_only(plain(lifetimes), "lifetimes")}.items():
             name = self._prefix + key
             if isinstance(value, str):
                 commands.append(("SET", name, value))
@@ -331,8 +337,8 @@ class LuaServer:
         self._held = contents
 
 
-def _only(found: dict[str, Any], key: str) -> dict[str, Any]:
-    return {key: found[key]} if key in found else {}
+def _only(found: dict[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: found[key] for key in keys if key in found}
 
 
 class Patched:

@@ -345,7 +345,7 @@ class TestAtTheCommandLine:
     def test_a_broken_script_is_found_and_its_story_saved(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        broken = "complete.lua:'leave(claim, ids)\\nfree_keys(ids)'=>'free_keys(ids)'"
+        broken = "complete.lua:'for _, ids in pairs(by_lifetime) do leave(claim, ids) end'=>''"
         words = ("--workers", "1", "--jobs", "1", "--crashes", "0", "--expiries", "0", "--backend", "lua")
         assert self.run(tmp_path, *words, "--break", broken) == 1
         assert "job 1 is in leased and done" in capsys.readouterr().out
