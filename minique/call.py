@@ -16,7 +16,7 @@ PAYLOAD_LIMIT_BYTES = 512 * 1024
 
 _LAST_SLOT = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 
-_raw_decode = json.JSONDecoder().raw_decode
+raw_decode = json.JSONDecoder().raw_decode
 as_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
@@ -58,7 +58,7 @@ def read_call(body: str) -> Call:
     text = split_terms(body)[1] if body.startswith("@") else body
     try:
         # What minique wrote has no white space around it, and is read so in half the time.
-        found, end = _raw_decode(text) if text.startswith("{") else (None, -1)
+        found, end = raw_decode(text) if text.startswith("{") else (None, -1)
         if end != len(text):
             found = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -67,6 +67,8 @@ class JobClass:
     qualified_name: str = ""
     options: tuple[tuple[str, int | float | None], ...] = ()
     """What `using` changed for single jobs and workers have to be told."""
+    head: str = field(init=False, repr=False, compare=False)
+    """How the body of each of its jobs begins, up to the arguments."""
 
     def __post_init__(self) -> None:
         where = f"job class {self.name!r}"
@@ -91,7 +93,7 @@ class JobClass:
         expires = "" if self.expires_in is None else f"+{seconds_of(self.expires_in):.6f}"
         object.__setattr__(self, "_expires", expires)
         object.__setattr__(self, "_fits", quick_check(self.signature))
-        object.__setattr__(self, "_json_name", as_json(self.name))
+        object.__setattr__(self, "head", f'{{"job":{as_json(self.name)},"args":')
 
     @property
     def defined_at(self) -> str:
@@ -126,7 +128,7 @@ class JobClass:
             if not all(type(value) in SCALARS for value in args) or kwargs:
                 for name, value in named_arguments(self.signature, args, kwargs):
                     check_value(value, f"argument {name!r} of {self.name}")
-            text = f'{{"job":{self._json_name},"args":{as_json(args)}'  # type: ignore[attr-defined]
+            text = self.head + as_json(args)
             if kwargs:
                 text += f',"kwargs":{as_json(kwargs)}'
             if self.options:

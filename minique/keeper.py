@@ -47,7 +47,7 @@ class Keeper:
             stop_at = worker.asked_to_stop_at
             is_overdue = stop_at is not None and now >= stop_at and self.at_stop is not None
             if is_overdue:
-                arrows = [*state.ended, Release(state.claim)]
+                arrows = [*state.arrows(), Release(state.claim)]
         if arrows:
             try:
                 answers = worker.store.trip(arrows, worker.clock.stamp())

@@ -68,17 +68,16 @@ class Context(NamedTuple):
 class RunningJob:
     """A job while it runs: what it may ask, and what it may say."""
 
+    follow_ups: tuple[FollowUp, ...] = ()
+    """What comes to be when this attempt completes."""
+    job: Job | None = None
+    """The object that performs; None for a decorated function."""
+    attempt: int
+    """1 for the first try; each failure and each death of a worker counts one more."""
+    _follow_ups_bytes = 0
+
     def __init__(self, context: Context, lease_until: Callable[[], float], clock: Clock) -> None:
-        self.id = context.id
-        self.queue = context.queue
-        self.attempt = context.attempt
-        """1 for the first try; each failure and each death of a worker counts one more."""
-        self.follow_ups: list[FollowUp] = []
-        """What comes to be when this attempt completes."""
-        self.job: Job | None = None
-        """The object that performs; None for a decorated function."""
-        self._follow_ups_bytes = 0
-        self._slot = context.slot
+        self.id, self.queue, self.attempt, self._slot = context
         self._lease_until = lease_until
         self._clock = clock
 
@@ -123,7 +122,7 @@ class RunningJob:
                 "elsewhere and pass where it is"
             )
         id = make_id(self._clock.wall(), _rng)
-        self.follow_ups.append(FollowUp(id, job_class.queue, body, due))
+        self.follow_ups += (FollowUp(id, job_class.queue, body, due),)
         return id
 
 
@@ -158,6 +157,21 @@ class Raised(NamedTuple):
 
 Outcome = Returned | Dropped | Raised
 
+_RETURNED_NOTHING = Returned("null")
+
+_forks = 0
+"""How many forks lie between this process and the first; asking the system who one is would take longer than most of
+what is done for a job."""
+
+
+def _note_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):  # where there are forks
+    os.register_at_fork(after_in_child=_note_fork)
+
 
 def _never() -> float:
     return float("inf")
@@ -176,8 +190,15 @@ def run(
     """
     running = RunningJob(context, lease_until, clock or SystemClock())
     token = _current.set(running)
+    forks = _forks
     try:
-        result = _run(job_class, running, call)
+        try:
+            result = _perform(job_class, running, call)
+        finally:
+            if _forks != forks:
+                # A process that the job forked came back here, too. It must not speak for the job, nor be a second
+                # worker.
+                os._exit(SOFTWARE_ERROR)
     except Discard as error:
         return Dropped(_text_of(error))
     except BaseException as error:
@@ -189,9 +210,9 @@ def run(
         return Raised(type(error).__name__, _text_of(error), trace, True, retry_in_seconds)
     finally:
         _current.reset(token)
-    follow_ups = tuple(running.follow_ups)
+    follow_ups = running.follow_ups
     if result is None:
-        return Returned("null", follow_ups)
+        return Returned("null", follow_ups) if follow_ups else _RETURNED_NOTHING
     try:
         check_value(result, f"the result of {job_class.name}")
         text = as_json(result)
@@ -203,16 +224,6 @@ def run(
         message = f"the result of {job_class.name} takes {size:,} bytes as JSON; the limit is {RESULT_LIMIT_BYTES:,}"
         return Raised("TooLarge", message, "", may_retry=False)
     return Returned(text, follow_ups)
-
-
-def _run(job_class: JobClass, running: RunningJob, call: Call) -> Any:
-    me = os.getpid()
-    try:
-        return _perform(job_class, running, call)
-    finally:
-        if os.getpid() != me:
-            # A process that the job forked came back here, too. It must not speak for the job, nor be a second worker.
-            os._exit(SOFTWARE_ERROR)
 
 
 def _perform(job_class: JobClass, running: RunningJob, call: Call) -> Any:

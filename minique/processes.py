@@ -91,12 +91,13 @@ class InLine:
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
         self._lease_until = 0.0
+        self._lease_is_until = lambda: self._lease_until
         self._ending: Ending | None = None
 
     def prepare(self) -> None: ...
 
     def give(self, task: Task) -> None:
-        self._ending = run(*task, lambda: self._lease_until, self._clock)
+        self._ending = run(*task, self._lease_is_until, self._clock)
 
     def leased(self, until: float) -> None:
         self._lease_until = until

@@ -105,7 +105,7 @@ def work(
         state = worker.state
         if state.claim:
             with contextlib.suppress(ServerError):  # its lease gives it back
-                client.store.trip([*state.ended, Release(state.claim)], "")
+                client.store.trip([*state.arrows(), Release(state.claim)], "")
         _say_goodbye(worker.leave)
         raise
     finally:

@@ -7,13 +7,14 @@ a reply to the arrow's answer. What an arrow does is in `scripts/`, under the ar
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import groupby
+from itertools import groupby, repeat
 from operator import itemgetter
 from typing import Any
 
 from minique import contents, keys, lua, store
 from minique.errors import LayoutMismatch
 from minique.lua import Command
+from minique.quick import maker
 from minique.wire import BellEar, Server, checked, is_missing_script
 
 
@@ -149,12 +150,13 @@ def _optional(text: str) -> float | None:
 def _claimed(reply: list[Any]) -> store.Claimed:
     if not reply:
         return store.NOTHING_CLAIMED
-    jobs = [
-        store.Leased(id, queue, int(failures), deaths, record)
-        for queue, failures, deaths, *rest in reply[1:]
-        for id, record in zip(rest[::2], rest[1::2], strict=True)
-    ]
+    jobs: list[store.Leased] = []
+    for queue, failures, deaths, *rest in reply[1:]:
+        jobs += map(_leased, zip(rest[::2], repeat(queue), repeat(int(failures)), repeat(deaths), rest[1::2]))
     return store.Claimed(float(reply[0]), tuple(jobs))
+
+
+_leased = maker(store.Leased)
 
 
 def _reaped(reply: list[Any]) -> store.Reaped:

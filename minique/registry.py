@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class Registry:
     def __init__(self) -> None:
         self._classes: dict[str, JobClass] = {}
+        self.heads: dict[str, JobClass] = {}
+        """By how the body of a job begins; see `JobClass.head`."""
         self.hooks = Hooks()
         """What is called around these jobs."""
 
@@ -30,7 +32,7 @@ class Registry:
                 f"two job classes are called {job_class.name!r}: {known.defined_at} and {job_class.defined_at}; "
                 "give one of them another name (name = … in the class, @job(name=…) on the function)"
             )
-        self._classes[job_class.name] = job_class
+        self._classes[job_class.name] = self.heads[job_class.head] = job_class
 
     def get(self, name: str) -> JobClass:
         """The job class of that name; raises UnknownJobClass."""

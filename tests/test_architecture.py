@@ -86,14 +86,14 @@ def uses(tree: ast.Module) -> set[str]:
 
 # A module knows modules of lower floors only. Whoever adds one gives it a floor.
 FLOORS = (
-    {"errors", "backoff", "clock", "events", "ids", "scripts.__init__"},
+    {"errors", "backoff", "clock", "events", "ids", "quick", "scripts.__init__"},
     {"subscription", "hooks", "call", "importing"},
     {"registry", "when", "keys", "store", "schedule"},
     {"job_class", "schedule_file"},
     {"perform"},
     {"logs"},
     {"job", "child"},
-    {"lua", "loop", "processes", "tree", "memory_store", "recurring", "listing"},
+    {"lua", "loop", "processes", "tasks", "tree", "memory_store", "recurring", "listing"},
     {"wire", "reaper", "scheduler", "supervisor", "client"},
     {"contents"},
     {"redis_store", "embedded", "worker"},

@@ -133,12 +133,12 @@ class TestInLine:
         assert [len(arrow.jobs) for arrow in stage.store.arrows(Complete)] == [1, 2]
 
     def test_short_jobs_are_claimed_more_at_a_time_doubling_up_to_the_limit(self, stage, work):
-        stage.mq.enqueue_many(work, [(n,) for n in range(200)])
+        stage.mq.enqueue_many(work, [(n,) for n in range(400)])
         worker = stage.worker()
-        for _ in range(8):
+        for _ in range(9):
             worker.tick()
-        assert [arrow.limit for arrow in stage.store.arrows(Claim)] == [1, 2, 4, 8, 16, 32, 32, 32]
-        assert BATCH_LIMIT == 32
+        assert [arrow.limit for arrow in stage.store.arrows(Claim)] == [1, 2, 4, 8, 16, 32, 64, 100, 100]
+        assert BATCH_LIMIT == 100
 
     def test_no_more_is_claimed_than_fits_into_ten_milliseconds(self, stage):
         @job(registry=stage.registry)

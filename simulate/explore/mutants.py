@@ -159,7 +159,7 @@ MUTANTS: tuple[Mutant, ...] = (
          "                if float(since) + lifetime > now:", "                if float(since) > now:"),
     # The worker.
     _one("a job is started on a lease that ran out", "two run it at once", AMID, WORKER,
-         "                if state.lease_until - started_at < LEAST_LEASE_SECONDS:\n                    break\n", ""),
+         " and state.lease_until - now >= LEAST_LEASE_SECONDS:", ":"),
     _one("the lease is counted from the answer", "a worker believes in more than the server promised", AMID, WORKER,
          "lease_until = now + claimed.lease_seconds", "lease_until = self.clock.elapsed() + claimed.lease_seconds"),
     _one("a claim without an answer is asked for under another name", "what it took is stranded", LOST_REPLY, WORKER,
@@ -175,7 +175,7 @@ MUTANTS: tuple[Mutant, ...] = (
          '        answers = iter(self.store.trip(arrows, f"{self.clock.elapsed() - 8:.6f}"))'),
     _one("complete before running", "a job is done that was never run to its end", CRASH, WORKER,
          "            task = self._task(job)\n",
-         "            task = self._task(job)\n            self._note(job, Returned('1'))\n            continue\n"),
+         "            task = self._task(job)\n            end = self._end(job, Returned('1'))\n            continue\n"),
     _one("the worker renews when it is too late", "a long job is reaped under its worker", LONG, WORKER,
          "                    renew_at = now + settings.lease / RENEWALS_PER_LEASE\n                else", "                    renew_at = now + settings.lease\n                else"),
     _one("nobody looks", "what a dead worker held is held for ever", _scope(crashes=1, expiries=1, reaper=False), REAPER,

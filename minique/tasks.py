@@ -1,0 +1,48 @@
+"""From a claimed job to what is to be run: its record read, its job class found, whatever stands there."""
+
+from __future__ import annotations
+
+from minique.call import Call, Unreadable, raw_decode, read_call
+from minique.child import Task
+from minique.errors import UnknownJobClass
+from minique.ids import is_id
+from minique.job_class import JobClass, with_options
+from minique.perform import Context, Raised
+from minique.quick import maker
+from minique.registry import Registry
+from minique.store import Leased
+
+_task, _context, _call = maker(Task), maker(Context), maker(Call)
+
+
+def read_task(job: Leased, registry: Registry) -> Task | Raised:
+    """What to run; or, as a failure, why that cannot be known."""
+    queue, newline, body = job.record.partition("\n")
+    usual = _read_usual(body, registry) if queue == job.queue and is_id(job.id) else None
+    if usual:
+        job_class, call = usual
+        return _task((job_class, _context((job.id, queue, job.attempt, None)), call))
+    try:
+        if not newline or queue != job.queue or not is_id(job.id):
+            raise Unreadable("the record was not written by minique: it has no first line that names its queue")
+        call = read_call(body)
+        job_class = with_options(registry.get(call.name), call)
+    except Unreadable as error:
+        return Raised("Unreadable", f"{error}; the bytes are kept: {job.record[:200]!r}", "", may_retry=False)
+    except UnknownJobClass as error:
+        # Perhaps a worker with newer code is on its way: this is tried again like any failure.
+        return Raised("UnknownJobClass", f"{error}. Does the worker import the module that defines it?", "")
+    return Task(job_class, Context(job.id, queue, job.attempt, call.slot), call)
+
+
+def _read_usual(body: str, registry: Registry) -> tuple[JobClass, Call] | None:
+    """What most bodies are, `{"job":"NAME","args":[…]}`, in a third of the time that `read_call` takes."""
+    begin = body.find("[")
+    job_class = registry.heads.get(body[:begin])
+    if job_class is None:
+        return None
+    try:
+        args, end = raw_decode(body, begin)
+    except (ValueError, RecursionError):
+        return None
+    return (job_class, _call((job_class.name, args, {}, {}, None))) if body[end:] == "}" else None
