@@ -189,7 +189,7 @@ MUTANTS: tuple[Mutant, ...] = (
     _one("a stop does not wait for the job", "the job in hand waits until its lease runs out", _scope(stops=1), WORKER,
          "        return state.stop_at is not None and not (state.claim or state.ended)", "        return state.stop_at is not None"),
     _one("a stop keeps the job that it killed", "the job in hand waits until its lease runs out", _scope(stops=1), WORKER,
-         "            arrow = store.Release(claim, (job.id,))\n", "            arrow = None\n"),
+         "            return store.Release(claim, (job.id,))\n", "            return None\n"),
     _one("a stop gives back what still runs", "two run it at once", _scope(workers=2, stops=1), WORKER,
          "        ended = state.ended\n        if state.stop_at is None and state.unanswered:",
          "        ended = (*state.ended, store.Release(state.claim)) if state.running else state.ended\n"

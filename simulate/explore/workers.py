@@ -183,7 +183,7 @@ class WorkerProcess(Process):
         for id, _ in self._child.begun:
             claim = part.state.claim
             if not claim:
-                claim = next((one.claim for one in part.state.ended), "")
+                claim = next((one.claim for one in part.state.arrows()), "")
             self.notes.append(Note("start", id, claim))
         return self._clamped(part.state, seconds), self._child.state
 
