@@ -66,6 +66,8 @@ class Wait:
         self._wake_up = [] if wake_up is None else [wake_up]
 
     def __call__(self, seconds: float, bell: str | None) -> None:
+        if bell is None:
+            self._store.hush()
         if seconds <= 0:
             return
         descriptors = [*self._wake_up, *self._part.watched()]

@@ -12,10 +12,11 @@ from operator import itemgetter
 from typing import Any
 
 from minique import contents, keys, lua, store
+from minique.bells import Bells
 from minique.errors import LayoutMismatch
 from minique.lua import Command
 from minique.quick import maker
-from minique.wire import BellEar, Server, checked, is_missing_script
+from minique.wire import Server, checked, is_missing_script
 
 
 class RedisStore(store.Store):
@@ -26,6 +27,7 @@ class RedisStore(store.Store):
         self.namespace = namespace
         self.prefix = keys.prefix(namespace)
         self._layout_is_known = False
+        self._bells = Bells(server, self.prefix, lambda bell: self.ring("", bell))
 
     def trip(self, arrows: Sequence[store.Arrow], now: str) -> list[Any]:
         if not self._layout_is_known:
@@ -41,7 +43,16 @@ class RedisStore(store.Store):
         return [_answer(arrow, checked(reply)) for arrow, reply in zip(arrows, replies, strict=True)]
 
     def listen(self, bell: str, seconds: float) -> store.Ear:
-        return _Ear(self, bell, seconds)
+        return self._bells.listen(bell, seconds)
+
+    def trip_and_listen(self, arrows: Sequence[store.Arrow], now: str, bell: str, seconds: float) -> list[Any]:
+        commands = [_command(self.prefix, now, arrow) for arrow in arrows]
+        replies = self._bells.call_and_listen(commands, bell, seconds) if self._layout_is_known else None
+        # Arrows may be drawn again.
+        return self.trip(arrows, now) if replies is None else list(map(_answer, arrows, replies))
+
+    def hush(self) -> None:
+        self._bells.hush()
 
     def contents(self) -> dict[str, Any]:
         """Every key of the namespace and its value as plain Python: for tests and teaching, not for large stores."""
@@ -62,21 +73,6 @@ class RedisStore(store.Store):
                 f"{keys.LAYOUT!r}: use the release that wrote it, or another namespace"
             )
         self._layout_is_known = True
-
-
-class _Ear(BellEar):
-    def __init__(self, of: RedisStore, bell: str, seconds: float) -> None:
-        self._is_answer = bell.startswith(keys.SUFFIXES["ANSWER"])
-        key = bell if self._is_answer else keys.SUFFIXES["BELL"] + bell
-        super().__init__(of.server, of.prefix + key, seconds)
-        self._store = of
-        self._bell = bell
-
-    def leave(self) -> bool:
-        took = super().leave()
-        if took and not self._is_answer:
-            self._store.ring("", self._bell)
-        return took
 
 
 # An arrow to its command.

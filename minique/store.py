@@ -444,6 +444,13 @@ class Store(ABC):
     def listen(self, bell: str, seconds: float) -> Ear:
         """Begin to wait for a bell, for at most so many seconds; taking its token when it rings."""
 
+    def trip_and_listen(self, arrows: Sequence[Arrow], now: str, bell: str, seconds: float) -> list[Any]:
+        """A trip for somebody who will listen next, unless told otherwise by `hush`: a store may begin to meanwhile."""
+        return self.trip(arrows, now)
+
+    def hush(self) -> None:  # noqa: B027  (most stores begin nothing)
+        """Nobody will listen after all."""
+
     def close(self) -> None:  # noqa: B027  (most stores hold nothing to close)
         """Give back connections."""
 

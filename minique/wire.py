@@ -123,13 +123,22 @@ class Server:
             self._idle.pop().disconnect()
 
     def _exchange(self, connection: Connection, commands: Sequence[Command]) -> list[Any]:
+        self.send(connection, commands)
+        return self.receive(connection, len(commands))
+
+    @staticmethod
+    def send(connection: Connection, commands: Sequence[Command]) -> None:
         try:
             packed = connection.pack_commands(commands)
         except UnicodeEncodeError:
             packed = connection.pack_commands([tuple(map(_as_it_was, command)) for command in commands])
         connection.send_packed_command(packed)
+
+    @staticmethod
+    def receive(connection: Connection, number: int) -> list[Any]:
+        """So many replies; one that is an error stands in its place as an exception."""
         replies: list[Any] = []
-        for _ in commands:
+        for _ in range(number):
             try:
                 replies.append(connection.read_response())
             except redis.ResponseError as error:
@@ -140,6 +149,7 @@ class Server:
 
 
 _servers: WeakSet[Server] = WeakSet()
+_ears: WeakSet[BellEar] = WeakSet()
 
 
 def _close_what_is_the_parents() -> None:
@@ -149,6 +159,8 @@ def _close_what_is_the_parents() -> None:
     """
     for server in list(_servers):
         server.close()
+    for ear in list(_ears):
+        ear.close()
 
 
 if hasattr(os, "register_at_fork"):  # where there are forks
@@ -156,25 +168,38 @@ if hasattr(os, "register_at_fork"):  # where there are forks
 
 
 class BellEar:
-    """A blocking pop that was sent and not yet answered; what `Store.listen` returns for a server."""
+    """A blocking pop that was sent and not yet answered; what `Store.listen` returns for a server.
+
+    Commands that are to come `first` are sent with it, in one write; what the server answers to them is `replies`.
+    """
 
     grace_seconds = 5.0  # a server that does not even say that nothing came is taken for lost
 
-    def __init__(self, server: Server, key: str, seconds: float) -> None:
+    def __init__(self, server: Server, key: str, seconds: float, first: Sequence[Command] = ()) -> None:
         self._server = server
         self._key = key
         self._connection = server.take()
+        _ears.add(self)
         try:
             if not self._connection.is_connected:
                 self._connection.connect()
             self._number = self._number_of(self._connection)
-            self._connection.send_command("BLPOP", key, f"{max(seconds, 0.001):.3f}")
+            server.send(self._connection, [*first, ("BLPOP", key, f"{max(seconds, 0.001):.3f}")])
+            self.replies = server.receive(self._connection, len(first))
         except (redis.RedisError, OSError) as error:
             self._connection.disconnect()
             raise server.unreachable(error) from error
 
     def fileno(self) -> int:
         return int(self._connection._get_socket().fileno())  # type: ignore[union-attr]
+
+    def is_over(self) -> bool:
+        """Whether the answer is here already, and perhaps read from the socket with what came before it."""
+        return bool(self._connection.can_read(0))
+
+    def close(self) -> None:
+        """Let the connection go, in a process that must not use it."""
+        self._connection.disconnect()
 
     def hear(self) -> bool:
         try:

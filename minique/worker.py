@@ -25,7 +25,7 @@ from minique.job_class import NONE_LIFETIME_SECONDS, JobClass
 from minique.perform import Dropped, Raised, Returned
 from minique.processes import Ending, Processes, Task
 from minique.quick import maker
-from minique.reaper import Reaper
+from minique.reaper import REST_SECONDS, Reaper
 from minique.registry import Registry
 from minique.store import Finished
 from minique.subscription import Subscription
@@ -279,7 +279,12 @@ class Worker:
         if not arrows:
             return
 
-        answers = iter(self.store.trip(arrows, self.clock.stamp()))
+        stamp = self.clock.stamp()
+        if looks and wants and not ended:
+            # Most likely there is nothing to do: then this is the only trip of the second.
+            answers = iter(self.store.trip_and_listen(arrows, stamp, settings.subscription.text, REST_SECONDS))
+        else:
+            answers = iter(self.store.trip(arrows, stamp))
         # From here on nothing can fail: had the trip failed, the state is as it was, and the next tick says it again.
         if ended:
             self._tell(ended, answers)
@@ -306,6 +311,7 @@ class Worker:
             if wants:
                 claimed: store.Claimed = next(answers)
                 if claimed.jobs:
+                    self.store.hush()
                     number, claim, held = number + 1, wanted, claimed.jobs
                     # Counted from before the question was sent, so that this side never believes in more than the
                     # server does.

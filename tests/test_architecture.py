@@ -95,7 +95,7 @@ FLOORS = (
     {"job", "child"},
     {"lua", "loop", "processes", "tasks", "tree", "memory_store", "recurring", "listing"},
     {"wire", "reaper", "scheduler", "supervisor", "client"},
-    {"contents"},
+    {"contents", "bells"},
     {"redis_store", "embedded", "worker"},
     {"keeper", "connect", "status", "testing"},
     {"__init__", "programs", "facts"},
@@ -108,9 +108,9 @@ FLOORS = (
 KNOWN_TO = {
     "redis_store": {"connect", "facts"},  # which asks the server itself how it is
     "memory_store": {"connect"},
-    "lua": {"redis_store", "wire", "contents"},
+    "lua": {"redis_store", "wire", "contents", "bells"},
     "contents": {"redis_store"},
-    "wire": {"redis_store", "contents", "embedded", "connect", "facts"},
+    "wire": {"redis_store", "contents", "embedded", "connect", "facts", "bells"},
     "embedded": {"connect"},
     "connect": {"cli", "__init__"},
     "programs": {"cli"},

@@ -14,9 +14,8 @@ while i <= #groups do
     if counts then following[#following + 1] = next end
     i = i + 3
   else
-    local last, lifetime, record = i + 2 + groups[i], groups[i + 1], mark .. groups[i + 2]
-    local never_went_back = string.byte(lifetime) == 45
-    if never_went_back then lifetime = string.sub(lifetime, 2) end
+    local last, record = i + 2 + groups[i], mark .. groups[i + 2]
+    local minus, lifetime = string.match(groups[i + 1], '^(%-?)(.*)$')
     local some, n = by_lifetime[lifetime] or {}, #records
     for k = i + 3, last do
       local id = groups[k]
@@ -26,7 +25,7 @@ while i <= #groups do
         some[#some + 1] = id
         records[n + 1], records[n + 2] = JOB .. id, record
         n = n + 2
-        if not never_went_back then went_back[#went_back + 1] = id end
+        if minus == '' then went_back[#went_back + 1] = id end
       else
         -- A repeated call finds its own record and answers as the first one did.
         local holder = string.match(read_record(id) or '', '^!done %S+ (%S+)\n')
