@@ -926,10 +926,11 @@ class _Enough(Exception):
     pass
 
 
-class _Spy:
+class _Spy(MemoryStore):
     """Hears what is said, and lets nothing happen."""
 
     def __init__(self, store: MemoryStore) -> None:
+        super().__init__()
         self.trips: list[list[Any]] = []
 
     def trip(self, arrows: Any, now: str) -> list[Any]:
