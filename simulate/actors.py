@@ -6,18 +6,19 @@
 
 import gc
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count, islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from simulate.balance import balance
 from simulate.costs import Costs
 from simulate.dependency import Dependency, JobFailed
-from simulate.faults import NOTHING, Kill, Pause, Plan
+from simulate.faults import NOTHING, Broken, Kill, Pause, Plan, Rollback
 from simulate.ledger import Ledger
 from simulate.virtual_time import Actor, Hub
 from simulate.workload import Load, stream
@@ -115,6 +116,8 @@ class World:
         self._service = array("d", load.service)
         self._arrived = self.ledger.arrived
         self._faults: list[Kill | Pause] = [*plan.kills, *plan.pauses]
+        self._broken: list[Broken] = sorted(plan.broken, key=lambda one: one.after)
+        self.struck: Counter[str] = Counter()  # faults of servers and connections, by kind
         self.dependency = Dependency(plan.outage, seed) if plan.outage else None
         self._progress = progress
         self._looks_after_all = 0
@@ -199,6 +202,44 @@ class World:
         """The queue that the load names for the job; empty when it names none."""
         return self.load.queues[job] if self.load.queues is not None else ""
 
+    # What goes wrong outside of processes.
+
+    def priced(self, seconds: float) -> float:
+        """How long a step at the server takes that usually takes so long."""
+        for slow in self.plan.slows:
+            if slow.after <= self.hub.now < slow.after + slow.seconds:
+                seconds *= slow.factor
+        return seconds
+
+    def breaks(self) -> str:
+        """Whether the connection of whoever takes a step now breaks, and how; empty: no. Each fault strikes once."""
+        if not self._broken or self._broken[0].after > self.hub.now:
+            return ""
+        kind = self._broken.pop(0).kind
+        self.struck[kind] += 1
+        return kind
+
+    def spared(self, kind: str) -> None:
+        """That step was about no job; the fault is for the next one."""
+        self.struck[kind] -= 1
+        self._broken.insert(0, Broken(self.hub.now, kind))
+
+    def clock_of(self, process: Process) -> Callable[[], float]:
+        """The clock that a process looks at, as wrong as it is."""
+        ahead = sum(skew.seconds for skew in self.plan.skews if skew.process == process.number)
+        hub = self.hub
+        return (lambda: hub.now + ahead) if ahead else hub.clock
+
+    def _roll_back(self, rollback: Rollback) -> None:
+        # Taken when it was the state, and kept until it is the state again.
+        kept = self._design.snapshot()
+        if kept is not None:
+            self.hub.at(self.hub.now + rollback.lost_seconds, self._restart_server, kept)
+
+    def _restart_server(self, kept: Any) -> None:
+        self.struck["rolled back"] += 1
+        self._design.restore(kept)
+
     def hold(self, process: Process, seconds: float) -> None:
         """Stops a process and whatever it has forked for so long; the work in its hand ends that much later."""
         self.hub.hold(process.actor, self.hub.now + seconds)
@@ -232,6 +273,8 @@ class World:
                 # Real processes are not started in the same microsecond: the design says over how long they spread.
                 phase = float(self.stream(f"start {number}").random()) * design.start_within
                 hub.at(phase, self._start, number)
+            for rollback in self.plan.rollbacks:
+                hub.at(max(0.0, rollback.at - rollback.lost_seconds), self._roll_back, rollback)
             for since, workers in self.staffing:
                 hub.at(since, self._staff, workers)
             hub.at(self._arrived[0] + design.enqueue_seconds, self._arrive, 0)

@@ -1,8 +1,12 @@
 """What goes wrong, and when: a plan that is made before the run, so that every design meets the same fate.
 
-Two kinds of faults. A process is killed as with SIGKILL, and a supervisor starts a new one in its place after a stated
-time. Or it is stopped as with SIGSTOP, child and all, and goes on later as if nothing had been: a suspended virtual
-machine, a container that is out of processor time, a laptop that was closed.
+A process is killed as with SIGKILL, and a supervisor starts a new one in its place after a stated time. Or it is
+stopped as with SIGSTOP, child and all, and goes on later as if nothing had been: a suspended virtual machine, a
+container that is out of processor time, a laptop that was closed. The server is slow for a while, or starts again from
+an older state. A connection breaks before a command was carried out, or after that and before the reply. A process's
+clock is wrong. What jobs need from elsewhere is down (`dependency.py`).
+
+Not each of them means something to each design: where there is no server none restarts. A run counts what struck.
 """
 
 from dataclasses import dataclass
@@ -36,6 +40,51 @@ class Pause:
 
 
 @dataclass(frozen=True)
+class Slow:
+    """The server, or the database, takes so many times as long for everything, for a while."""
+
+    after: float  # seconds of virtual time
+    seconds: float
+    factor: float
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """The server dies and is there again at once, with the state that it had so many seconds before.
+
+    What it acknowledged in between it has forgotten, as one does that writes to its disk once a second. Whoever waited
+    for something is disconnected, and asks again.
+    """
+
+    at: float  # seconds of virtual time
+    lost_seconds: float = 1.0
+
+
+REFUSED, APPLIED, RESENT = "refused", "applied", "resent"
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A worker's connection breaks, at its first step from a time on that is about a job.
+
+    "refused": before the server carried it out; the worker sees an error. "applied": after that; the worker sees the
+    same error. "resent": after that, and the client library sends it again, without a word. A minique worker asks again
+    after an error; the teaching rungs crash, as a program does that catches nothing, and are started again.
+    """
+
+    after: float  # seconds of virtual time
+    kind: str
+
+
+@dataclass(frozen=True)
+class Skew:
+    """The clock of one process is ahead by so many seconds, all the time; behind where they are negative."""
+
+    process: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Plan:
     """All that goes wrong in one run."""
 
@@ -43,9 +92,13 @@ class Plan:
     restart_after: float = 1.0  # seconds until a supervisor has started a new process in a dead one's place
     pauses: tuple[Pause, ...] = ()
     outage: Outage | None = None  # of what jobs need from elsewhere
+    slows: tuple[Slow, ...] = ()
+    rollbacks: tuple[Rollback, ...] = ()
+    broken: tuple[Broken, ...] = ()
+    skews: tuple[Skew, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.kills or self.pauses or self.outage)
+        return self != Plan(restart_after=self.restart_after)
 
     @property
     def longest_pause(self) -> float:

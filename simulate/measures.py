@@ -67,6 +67,7 @@ class Measures:
     finished_twice: int
     killed: int  # processes killed with a job in the hand
     paused: int  # processes stopped for a while with a job in the hand
+    struck: dict[str, int]  # faults of the server and of connections, by kind
     recovery_time: float | None  # killed or stopped -> its job done, the longest; None if nobody was, or it is lost
 
     def to_dict(self) -> dict[str, Any]:
@@ -100,6 +101,7 @@ def measure(world: World, processes: int) -> Measures:
         finished_twice=ledger.finished_twice,
         killed=len(world.deaths),
         paused=len(world.pauses),
+        struck={kind: times for kind, times in sorted(world.struck.items()) if times},
         recovery_time=recovery_time(world),
     )
 

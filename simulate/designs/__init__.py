@@ -6,7 +6,7 @@ handed in; nothing in a design looks at the ledger, and nothing in the simulator
 
 from abc import ABC, abstractmethod
 from importlib import import_module
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from simulate.actors import Process, World
 
@@ -70,6 +70,14 @@ class Design(ABC):
     def held(self, process: Process, seconds: float) -> None:
         """The process was stopped for so long. By default nobody notices."""
         return
+
+    def snapshot(self) -> Any:
+        """The server's state, to be given to `restore`; None where there is no server. By default there is none."""
+        return None
+
+    def restore(self, kept: Any) -> None:
+        """The server starts again with that state, and everybody's connection is gone."""
+        raise AssertionError("there is no server to restart")
 
     def complaints(self) -> list[str]:
         """After the run: what the design itself found wrong that cannot be right. By default nothing."""

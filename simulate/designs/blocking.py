@@ -56,7 +56,7 @@ class BlockingPop(Resque):
             name=self.new_name(process),
             queue=QUEUE,
             is_alive=self.is_alive,
-            clock=self.world.hub.clock,
+            clock=self.world.clock_of(process),
             block=self.block,
         )
 

@@ -29,7 +29,7 @@ class Claiming(TableDesign):
             self.database,
             lambda row: self.work(process, row),
             name=f"daemon-{process.number}",
-            clock=hub.clock,
+            clock=self.world.clock_of(process),
             sleep=hub.sleep,
             every=self.every,
             timeout=self.timeout,

@@ -13,12 +13,14 @@ ledger is the same with them.
 import inspect
 import random
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from minique import loop
 from minique.backoff import Backoff
 from minique.clock import Clock
+from minique.errors import Unreachable
 from minique.events import Events
 from minique.job_class import JobClass
 from minique.keys import DELAYED_BELL
@@ -34,6 +36,7 @@ from minique.worker import LEASE_SECONDS, Settings, Worker
 from simulate.actors import Process, World
 from simulate.designs import Design
 from simulate.designs.ticks import Ticks
+from simulate.faults import APPLIED, REFUSED, RESENT
 from simulate.virtual_time import FOREVER, TIME, Actor, Hub
 
 if TYPE_CHECKING:
@@ -51,17 +54,18 @@ FORGET_EVERY_JOBS = 64
 class VirtualClock(Clock):
     """The hub's clock, for the server and for the workers alike."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, ahead: float = 0.0) -> None:
         self._hub = hub
+        self._ahead = ahead
 
     def stamp(self) -> str:
         return ""  # the server's own clock, as in production
 
     def elapsed(self) -> float:
-        return self._hub.now
+        return self._hub.now + self._ahead
 
     def wall(self) -> float:
-        return self._hub.now
+        return self._hub.now + self._ahead
 
 
 class WatchedStore(MemoryStore):
@@ -79,6 +83,19 @@ class WatchedStore(MemoryStore):
         super()._set_aside(id, failure, now)
         self._world.leave(int(id), "failed")
 
+    def snapshot(self) -> dict[str, Any]:
+        """All that it knows, but for what belongs to this process."""
+        own = ("_clock", "_lock", "_world", "_verbs", "_waiting", "_parsed")
+        return deepcopy({name: value for name, value in vars(self).items() if name not in own})
+
+    def restore(self, kept: dict[str, Any]) -> None:
+        """Knows that again, and cuts off whoever listened for a bell."""
+        vars(self).update(kept)
+        waiting, self._waiting = self._waiting, {}
+        for wakes in waiting.values():
+            for wake in wakes:
+                wake()
+
 
 class TimedStore(Store):
     """One worker's connection: every trip takes its time."""
@@ -92,12 +109,35 @@ class TimedStore(Store):
         if arrows[-1].__class__ in UPKEEP and all(arrow.__class__ in UPKEEP for arrow in arrows):
             # Sent beside the work: it costs the server something, and a job nothing.
             return self._draw(arrows)
-        hub, half = self._world.hub, self._half
+        world = self._world
+        hub, half = world.hub, self._half
+        if world.plan:
+            return self._perhaps_broken(arrows)
         hub.sleep(half)
         answers = self._draw(arrows)
         hub.sleep(half)
         if arrows[-1].__class__ is Claim and not answers[-1].jobs:
             self._world.empty_looks += 1
+        return answers
+
+    def _perhaps_broken(self, arrows: Sequence[Arrow]) -> list[Any]:
+        """The same where the server may be slow and connections may break."""
+        world = self._world
+        hub, half = world.hub, world.priced(self._half)
+        hub.sleep(half)
+        breaks = world.breaks()
+        if breaks == REFUSED:
+            raise Unreachable("the connection broke")
+        answers = self._draw(arrows)
+        found_nothing = arrows[-1].__class__ is Claim and not answers[-1].jobs
+        if breaks and found_nothing and len(arrows) == 1:
+            world.spared(breaks)
+        elif breaks == APPLIED:
+            raise Unreachable("the connection broke")
+        elif breaks == RESENT:
+            answers = self._draw(arrows)
+        hub.sleep(half)
+        world.empty_looks += found_nothing
         return answers
 
     def _draw(self, arrows: Sequence[Arrow]) -> list[Any]:
@@ -245,7 +285,8 @@ class Minique(Design):
     def run(self, process: Process) -> None:
         """A worker's own loop."""
         child = self._child(process)
-        worker = self.worker(process, TimedStore(self.store, self.world), child, self._clock)
+        clock = VirtualClock(self.world.hub, self.world.clock_of(process)() - self.world.hub.now)
+        worker = self.worker(process, TimedStore(self.store, self.world), child, clock)
         self._born(worker, child)
         self._living[process] = worker
         if self.world.hub.now > self.start_within and not self.upkeep:
@@ -257,6 +298,13 @@ class Minique(Design):
         """As SIGTERM does, without a limit to the time that its job may take."""
         self._living.pop(process).stop(FOREVER)
         self.world.hub.wake(process.actor, "signal")
+
+    def snapshot(self) -> Any:
+        return self.store.snapshot() if isinstance(self.store, WatchedStore) else None
+
+    def restore(self, kept: Any) -> None:
+        assert isinstance(self.store, WatchedStore)
+        self.store.restore(kept)
 
     def worker(self, process: Process, store: Store, child: Processes, clock: Clock) -> Worker:
         """The worker that ships, with a name that no other had."""
@@ -335,7 +383,8 @@ class Minique(Design):
             self.world.empty_looks += round(self._idle_seconds / REST_SECONDS)
         seen = self.store.see(self._clock.stamp())
         # A job whose worker dies too often, or that raises too often, is filed as failed, and rightly so; no other is.
-        struck = len(self.world.deaths) + len(self.world.pauses) + self.world.ledger.failures
+        world = self.world
+        struck = len(world.deaths) + len(world.pauses) + world.struck.total() + world.ledger.failures
         return [f"{seen.failed} jobs are in the failed queue"] if seen.failed > struck else []
 
 

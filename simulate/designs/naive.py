@@ -20,9 +20,12 @@ class Naive(TableDesign):
 
     def run(self, process: Process) -> None:
         """The daemon's own loop."""
-        hub = self.world.hub
         daemon.run(
-            self.database, lambda row: self.work(process, row), clock=hub.clock, sleep=hub.sleep, every=self.every
+            self.database,
+            lambda row: self.work(process, row),
+            clock=self.world.clock_of(process),
+            sleep=self.world.hub.sleep,
+            every=self.every,
         )
 
 

@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 from simulate.actors import Process, World
 from simulate.dependency import JobFailed
 from simulate.designs import Design
-from simulate.designs.server import Blocking, Connection, MemoryServer, Server, SharedServer
+from simulate.designs.server import Blocking, Connection, ConnectionBroke, MemoryServer, Server, SharedServer
 
 EVERY_SECONDS = 5.0
 QUEUE = "simulated"
@@ -129,6 +129,25 @@ class ListDesign(Design):
         """What the operating system answers to whoever asks for a process of that name on this host."""
         return name in self._names and self._names[name].alive
 
+    def start(self, process: Process) -> None:
+        """A worker that crashes when its connection breaks, since nothing in it catches that."""
+        hub = self.world.hub
+
+        def live() -> None:
+            try:
+                self.run(process)
+            except ConnectionBroke:
+                hub.at(hub.now, self.world.kill, process)
+                hub.park()
+
+        process.actor = hub.spawn(live, name=f"{self.name} {process.number}")
+
+    def snapshot(self) -> Any:
+        return self.shared.snapshot()
+
+    def restore(self, kept: Any) -> None:
+        self.shared.restore(kept)
+
     def fork(self, process: Process, job: int) -> bool:
         """Does a job in a child that is forked for it, waits for its end, and says whether it ended well."""
         world, ended_well = self.world, True
@@ -185,7 +204,7 @@ class Resque(ListDesign):
             name=self.new_name(process),
             queues=self.queues[process.number % len(self.queues)],
             is_alive=self.is_alive,
-            clock=hub.clock,
+            clock=self.world.clock_of(process),
             sleep=hub.sleep,
             every=self.every,
         )
@@ -193,7 +212,7 @@ class Resque(ListDesign):
     def complaints(self) -> list[str]:
         """Only the dead, and jobs that raised, may have been filed as failed."""
         failed = self.server.llen("resque:failed")
-        known = len(self.world.deaths) + self.world.ledger.failures
+        known = len(self.world.deaths) + self.world.struck.total() + self.world.ledger.failures
         return [f"{failed} jobs are filed as failed, but only {known} died or raised"] if failed > known else []
 
 

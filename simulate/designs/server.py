@@ -12,9 +12,11 @@ way takes with it what the server has already given up, as on a real server.
 
 from collections import deque
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any, Protocol
 
 from simulate.actors import Process, World
+from simulate.faults import APPLIED, REFUSED
 
 Value = str | int | float
 
@@ -215,6 +217,10 @@ class Waiter:
         self.answer: str | None = None
 
 
+class ConnectionBroke(Exception):
+    """Raised inside a worker whose connection broke; those of the teaching rungs do not catch it."""
+
+
 class SharedServer:
     """A server and those who wait at its lists: what all connections of one run have in common."""
 
@@ -245,6 +251,16 @@ class SharedServer:
             waiting.popleft()
             self.world.hub.wake(waiter.process.actor)
 
+    def snapshot(self) -> Any:
+        """What the server knows; None for a server that keeps that to itself."""
+        return deepcopy(vars(self.server)) if isinstance(self.server, MemoryServer) else None
+
+    def restore(self, kept: Any) -> None:
+        """It knows that again. Those who wait ask again, and are given what there is."""
+        vars(self.server).update(kept)
+        for name in list(self._waiting):
+            self.serve(name)
+
     def take(self, name: str, waiter: Waiter) -> str | None:
         """What he waits for, if it is there."""
         found: str | None
@@ -267,20 +283,49 @@ class Connection:
         self._hub = shared.world.hub
         self._process = process
         self._half = shared.world.costs.round_trip / 2
+        self._faulty = bool(shared.world.plan)
+
+    def _travel(self) -> None:
+        """Half of a round trip."""
+        self._hub.sleep(self._shared.world.priced(self._half) if self._faulty else self._half)
+
+    def _apply(self, command: Any, *arguments: Any) -> Any:
+        """The step itself, unless the connection breaks. Raises ConnectionBroke."""
+        breaks = self._shared.world.breaks() if self._faulty and self._process is not None else ""
+        if not breaks:
+            return command(*arguments)
+        if breaks == REFUSED:
+            raise ConnectionBroke("before the command was carried out")
+        answer = command(*arguments)
+        if answer is None:
+            self._shared.world.spared(breaks)
+            return None
+        if breaks == APPLIED:
+            raise ConnectionBroke("after the command was carried out")
+        return command(*arguments)  # the library has sent it again
+
+    def _perhaps_lose(self, name: str, waiter: Waiter) -> None:
+        """The reply that was waited for may be lost on its way, as any other. Raises ConnectionBroke."""
+        world = self._shared.world
+        breaks = world.breaks() if self._faulty else ""
+        if breaks == REFUSED:
+            world.spared(breaks)
+        elif breaks == APPLIED:
+            raise ConnectionBroke("after the server had given up the value")
+        elif breaks:
+            waiter.answer = self._shared.take(name, waiter)
 
     def _step(self, command: Any, *arguments: Any) -> Any:
-        hub, half = self._hub, self._half
-        hub.sleep(half)
-        answer = command(*arguments)
-        hub.sleep(half)
+        self._travel()
+        answer = self._apply(command, *arguments)
+        self._travel()
         return answer
 
     def _push(self, command: Any, name: str, *values: str) -> Any:
-        hub, half = self._hub, self._half
-        hub.sleep(half)
-        answer = command(name, *values)
+        self._travel()
+        answer = self._apply(command, name, *values)
         self._shared.serve(name)
-        hub.sleep(half)
+        self._travel()
         return answer
 
     def rpush(self, name: str, *values: str) -> Any:
@@ -296,11 +341,10 @@ class Connection:
         return found
 
     def lmove(self, first_list: str, second_list: str, src: str = "LEFT", dest: str = "RIGHT") -> Any:
-        hub, half = self._hub, self._half
-        hub.sleep(half)
-        answer = self._server.lmove(first_list, second_list, src, dest)
+        self._travel()
+        answer = self._apply(self._server.lmove, first_list, second_list, src, dest)
         self._shared.serve(second_list)
-        hub.sleep(half)
+        self._travel()
         return answer
 
     def lrem(self, name: str, count: int, value: str) -> Any:
@@ -355,9 +399,9 @@ class Connection:
         return self._block(first_list, timeout, Waiter(self._process, second_list, src, dest))
 
     def _block(self, name: str, timeout: float, waiter: Waiter) -> str | None:
-        hub, half, shared = self._hub, self._half, self._shared
-        hub.sleep(half)
-        waiter.answer = shared.take(name, waiter)
+        hub, shared = self._hub, self._shared
+        self._travel()
+        waiter.answer = self._apply(shared.take, name, waiter)
         if waiter.answer is None:
             shared.world.empty_looks += 1
             shared.wait(name, waiter)
@@ -366,7 +410,8 @@ class Connection:
                 shared.leave(name, waiter)
             else:
                 hub.sleep(shared.world.costs.wake_up)
-        hub.sleep(half)
+                self._perhaps_lose(name, waiter)
+        self._travel()
         return waiter.answer
 
 

@@ -21,7 +21,7 @@ class TimedDatabase(Database):
     def execute(self, statement: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
         """Waits for as long as the statement takes, then carries it out at once and whole."""
         world = self._world
-        world.hub.sleep(world.costs.query if statement is DUE else world.costs.commit)
+        world.hub.sleep(world.priced(world.costs.query if statement is DUE else world.costs.commit))
         found = super().execute(statement, parameters)
         if not found and statement in LOOKS:
             world.empty_looks += 1

@@ -134,7 +134,7 @@ class Unfenced(ListDesign):
             Connection(self.shared, process),
             lambda payload: SimulatedFork(world, process, int(payload)),
             name=self.new_name(process),
-            clock=world.hub.clock,
+            clock=world.clock_of(process),
             lease=self.lease,
             renew_every=self.lease / 4,
         )
