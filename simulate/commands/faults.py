@@ -7,6 +7,7 @@ from simulate import faults
 from simulate.commands.options import UsageError, positive
 from simulate.dependency import Outage
 from simulate.experiments import KILLED_HALFWAY, Faults
+from simulate.fault_words import FORMS, parse
 from simulate.words import duration
 from simulate.workload import Load, stream
 
@@ -17,6 +18,12 @@ RESTART_SECONDS = faults.NOTHING.restart_after
 def fault_options(one: argparse.ArgumentParser) -> None:
     """The options by which things go wrong."""
     group = one.add_argument_group("the faults", "In the second run of each load; without any, one worker is killed.")
+    group.add_argument(
+        "--faults",
+        type=fault_words,
+        metavar="WORDS",
+        help=f"all of it in words, such as {','.join(form.split(':')[0] for form in FORMS.values())}",
+    )
     group.add_argument(
         "--kills", type=positive(int), metavar="N", help="workers killed with a job in the hand, at random times"
     )
@@ -40,8 +47,25 @@ def fault_options(one: argparse.ArgumentParser) -> None:
     )
 
 
+def fault_words(text: str) -> str:
+    """Such words from the command line, once they are understood; they stay words, so that they can be written down."""
+    try:
+        parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
 def chosen_faults(options: argparse.Namespace) -> Faults:
     """What the options ask to go wrong. Raises UsageError where they do not fit together."""
+    if options.faults is not None:
+        for name in ("kills", "restart_seconds", "pauses", "pause_seconds", "outage_seconds"):
+            if getattr(options, name) is not None:
+                raise UsageError(
+                    f"--{name.replace('_', '-')} and --faults say the same in two ways; use --faults alone"
+                )
+        wanted = parse(options.faults)
+        return Faults("with faults", wanted.words(), wanted.plan)
     for name, needs in (("restart_seconds", "kills"), ("pause_seconds", "pauses")):
         if getattr(options, name) is not None and getattr(options, needs) is None:
             raise UsageError(f"--{name.replace('_', '-')} needs --{needs} N")

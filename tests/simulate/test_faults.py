@@ -1,6 +1,8 @@
 """Every fault on every rung: the books balance, what strikes is counted, and minique keeps its promise."""
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from minique.memory_store import MemoryStore
 from minique.store import NOTHING_CLAIMED, Claim, Complete, Forget, Reap, Reaped
 from minique.worker import LEASE_SECONDS
+from simulate import cli
 from simulate.actors import World
 from simulate.costs import Costs
 from simulate.designs import KNOWN, find
@@ -228,3 +231,17 @@ def test_a_killed_worker_and_a_paused_one_are_struck_whatever_else_goes_wrong() 
     plan = Plan(kills=(Kill(20.0),), pauses=(Pause(40.0, 15.0),), broken=(Broken(20.0, RESENT),))
     _, found = run("minique", plan)
     assert (found.killed, found.paused, found.lost) == (1, 1, 0)
+
+
+def test_at_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["compare", "--load", "poisson", "--jobs", "400", "--replications", "1", "--designs", "blocking,minique"]
+    assert cli.main([*asked, "--faults", "lost=9,error=8", "--output", str(tmp_path)]) == 0
+    [comparison] = json.loads((tmp_path / "compare.json").read_text())["comparisons"]
+    struck = {one["design"]: one["with_faults"]["struck"] for one in comparison["designs"]}
+    assert struck["minique"] == struck["blocking"] == {"applied": 4, "refused": 4, "resent": 9}
+    assert "replies lost and commands sent again: 9" in " ".join(capsys.readouterr().out.split())
+    with pytest.raises(SystemExit):
+        cli.main([*asked, "--faults", "fire=1"])
+    assert "'fire=1' is no fault" in capsys.readouterr().err
+    assert cli.main([*asked, "--faults", "kill=1", "--kills", "2", "--output", str(tmp_path)]) == cli.USAGE
+    assert "--kills and --faults say the same in two ways" in capsys.readouterr().err
