@@ -132,7 +132,7 @@ def make(title: str, report: Callable[[Out], None], figures: Sequence[Figure], e
         *recorded.parts,
         "<h2>What was asked for</h2>",
         "<p>As a file: <code>python -m simulate run FILE</code> gives the same numbers again, to the last bit, with "
-        "the same release and the same input files beside it.</p>",
+        "the same release and the same input files beside it; but for what was measured in reality, if anything.</p>",
         f"<pre>{escape(experiment)}</pre>",
         f"<p><b>Computed on</b>: {escape(machine())}. In virtual time: the machine decides how long that takes, and "
         "nothing else.</p>",

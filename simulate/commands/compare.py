@@ -126,7 +126,8 @@ def run(options: argparse.Namespace, clock: Clock) -> int:
 
 def chosen_designs(options: argparse.Namespace) -> list[str]:
     """The designs that are asked for, each once. Raises UsageError for one that there is not, or a broken one."""
-    chosen = list(ladder.LADDER) if options.designs == ["all"] else list(dict.fromkeys(options.designs))
+    asked = [name for one in options.designs for name in (ladder.LADDER if one == "all" else (one,))]
+    chosen = list(dict.fromkeys(asked))
     if not chosen:
         raise UsageError(f"--designs names none; known: {', '.join(ladder.KNOWN)}")
     found: dict[str, str] = {}

@@ -18,8 +18,9 @@ ROW_INCHES = 4.6
 # So many designs that are late are named in a figure.
 LATE_LINES = 3
 
-# More designs than that have a legend of two lines.
-LEGEND_COLUMNS = 6
+# More designs than that have a legend of several lines.
+LEGEND_COLUMNS = 5
+LEGEND_LINE_INCHES = 0.22
 
 # A wait of less than a tenth of a millisecond is no wait: the logarithmic axis ends there.
 SHORTEST_SECONDS = 1e-4
@@ -39,7 +40,9 @@ def compare_figure(comparisons: Sequence[Comparison]) -> Figure:
     for one in axes.flat:
         for handle, label in zip(*one.get_legend_handles_labels(), strict=True):
             names.setdefault(label, handle)
-    columns = len(names) if len(names) <= LEGEND_COLUMNS else -(-len(names) // 2)
+    columns = min(len(names), LEGEND_COLUMNS)
+    lines = -(-len(names) // LEGEND_COLUMNS)
+    figure.set_figheight(figure.get_figheight() + LEGEND_LINE_INCHES * (lines - 1))
     figure.legend(list(names.values()), list(names), loc="outside upper center", ncols=columns, frameon=False)
     return figure
 

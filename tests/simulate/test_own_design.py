@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from simulate import cli, designs, experiments, sweep
+from simulate.commands import compare
 from simulate.designs.own import DesignError
 
 from .helpers import load_of
@@ -115,6 +116,11 @@ def test_two_of_one_name_are_refused(tmp_path: Path, capsys: pytest.CaptureFixtu
     copy.write_text(EXAMPLE.read_text())
     assert cli.main(["compare", "--designs", f"{EXAMPLE},{copy}", "--output", str(tmp_path)]) == cli.USAGE
     assert "are both called 'patient'; rename one of them" in capsys.readouterr().err
+
+
+def test_it_can_stand_beside_the_whole_ladder() -> None:
+    asked = cli.parser().parse_args(["compare", "--designs", f"all,{EXAMPLE},naive"])
+    assert compare.chosen_designs(asked) == [*designs.LADDER, str(EXAMPLE)]
 
 
 def test_a_file_is_no_design_of_the_house(tmp_path: Path) -> None:
