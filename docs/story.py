@@ -46,6 +46,7 @@ class Child:
     """Stands in for a forked child: it ends when the story says so."""
 
     in_line = False
+    most_ahead = 1
 
     def __init__(self) -> None:
         self._task: Task | None = None
@@ -56,7 +57,7 @@ class Child:
         assert self._task is not None
         self._ending = outcome or run(*self._task)
 
-    def prepare(self) -> None: ...
+    def prepare(self, tasks: int = 1) -> None: ...
 
     def leased(self, until: float) -> None: ...
 

@@ -8,8 +8,9 @@ A forked child calls `live` itself; `python -m minique.child` is a child in a fr
       ── task ────────────────────────▶      notes in the page that it begins, runs the job
                         ◀── outcome ───      … and so on until it has run its share; then it exits
 
-Frames are four bytes of length, then JSON. Whatever comes from a child is read with suspicion: a job can write into
-any descriptor of its process.
+Frames are four bytes of length, then their text. To a child: Python's own marshalling, which both sides share and which
+costs least. From a child: JSON, or the result of a job as it stands behind an equals sign. It is read with suspicion: a
+job can write into any descriptor of its process.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import faulthandler
+import inspect
 import json
+import marshal
 import mmap
 import os
 import signal
@@ -36,11 +39,13 @@ from minique.clock import SystemClock
 from minique.errors import UnknownJobClass, UsageError
 from minique.importing import import_modules
 from minique.job_class import JobClass, with_options
-from minique.perform import SOFTWARE_ERROR, Context, Outcome, Raised, run
+from minique.perform import SOFTWARE_ERROR, Context, Outcome, Raised, Returned, run
 from minique.registry import Registry, default_registry
 
 FRAME_LIMIT_BYTES = 16 * 1024 * 1024
 """Arguments and results have limits of their own, far below; this one is for many follow-ups, and for rubbish."""
+
+REHEARSALS = 50
 
 
 class Task(NamedTuple):
@@ -143,7 +148,7 @@ def _serve(task_read: int, ending_write: int, page: Page, tasks: int, registry: 
         frame = _next_frame(task_read)
         if frame is None:
             return  # the parent wants no more
-        number, name, context, call = json.loads(frame)
+        number, name, context, call = marshal.loads(frame)
         read = Call(*call)
         page.begun = number
         outcome: Outcome
@@ -155,9 +160,14 @@ def _serve(task_read: int, ending_write: int, page: Page, tasks: int, registry: 
         else:
             outcome = run(job_class, Context(*context), read, lambda: page.lease_until, clock)
         for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(Exception):  # a job may have closed it, and has done its work all the same
+            try:
                 stream.flush()
-        frame = framed([type(outcome).__name__, *outcome])
+            except Exception:
+                pass  # a job may have closed it, and has done its work all the same
+        if type(outcome) is Returned and not outcome.follow_ups:
+            frame = with_length(_RETURNED + outcome.result.encode())
+        else:
+            frame = framed([type(outcome).__name__, *outcome])
         if len(frame) > FRAME_LIMIT_BYTES:
             told = (
                 f"the result and the follow-ups of {name} take {len(frame):,} bytes: have fewer or smaller follow-ups"
@@ -168,25 +178,34 @@ def _serve(task_read: int, ending_write: int, page: Page, tasks: int, registry: 
 
 def _leave_the_parent(parent: int) -> None:
     """Own process group, default signals, and no life after the parent's."""
-    with contextlib.suppress(OSError):
+    try:
         os.setpgid(0, 0)
+    except OSError:
+        pass
     signal.set_wakeup_fd(-1)
-    faulthandler.unregister(signal.SIGTTIN)  # the parent's; it would not be registered a second time
     for number in _SIGNALS:
-        signal.signal(number, signal.SIG_DFL)
-    with contextlib.suppress(AttributeError, OSError, ValueError):  # a stderr that is no file
-        faulthandler.register(signal.SIGTTIN, sys.stderr)
-    if sys.platform == "linux":
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL)
+        _set_signal(number, _SIG_DFL)
+    # In the place of the parent's, if it has one: that would call its handler as well.
+    try:
+        faulthandler.register(_SIGTTIN, sys.stderr)
+    except (AttributeError, OSError, ValueError):
+        pass  # a stderr that is no file
+    if _prctl:
+        _prctl(_PR_SET_PDEATHSIG, _SIGKILL)
     if os.getppid() != parent:
         os._exit(0)  # it died before the line above
 
 
-_SIGNALS = (
+# What a child does once is cold code, and each page that it touches first is copied for it. So what can be made
+# beforehand is made here, and signals are set without the detour through enums.
+_SIGNALS = tuple(map(int, (
     signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2,
-    signal.SIGTTIN, signal.SIGCONT,
-)  # fmt: skip
+    signal.SIGCONT,
+)))  # fmt: skip
+_SIG_DFL, _SIGKILL, _SIGTTIN = int(signal.SIG_DFL), int(signal.SIGKILL), int(signal.SIGTTIN)
+_set_signal: Callable[[int, int], object] = sys.modules.get("_signal", signal).signal  # beneath signal.signal
+_PR_SET_PDEATHSIG = 1
+_prctl = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else None
 
 
 def main(arguments: Sequence[str]) -> NoReturn:
@@ -199,7 +218,7 @@ def main(arguments: Sequence[str]) -> NoReturn:
         frame = _next_frame(task_read)
         if frame is None:
             os._exit(0)  # the parent ended meanwhile
-        names, path = json.loads(frame)
+        names, path = marshal.loads(frame)
         sys.path[:] = path  # modules are found where the parent found them
         import_modules(names)
         logs.set_up_as_told()
@@ -211,11 +230,43 @@ def main(arguments: Sequence[str]) -> NoReturn:
     live(parent, task_read, ending_write, Page(memory), tasks, get_ready, announces=True)
 
 
+def rehearse() -> None:
+    """Run a job that does nothing, again and again, in the parent.
+
+    Python adapts code to what it does the first times, and so writes to it: what is adapted before a fork is shared.
+    """
+    page, registry = Page(), Registry()
+    registry.add(JobClass("rehearsal", lambda running: None, inspect.Signature()))
+    frame = for_child(1, "rehearsal", tuple(Context("", "", 1)), tuple(Call("rehearsal", [], {}, {})))
+    read, write = os.pipe()
+    try:
+        for _ in range(REHEARSALS):
+            write_all(write, frame)
+            _serve(read, write, page, 1, registry)
+            _next_frame(read)
+    finally:
+        os.close(read)
+        os.close(write)
+        page.close()
+
+
 # Frames.
 
 
+_RETURNED = b"="
+
+
+def for_child(*values: Any) -> bytes:
+    """A frame for a child. The values are plain ones, lists, dicts, and tuples without names."""
+    return with_length(marshal.dumps(values))
+
+
 def framed(value: object) -> bytes:
-    text = json.dumps(value).encode()
+    """A frame for the parent."""
+    return with_length(json.dumps(value).encode())
+
+
+def with_length(text: bytes) -> bytes:
     return len(text).to_bytes(4, "big") + text
 
 
@@ -224,15 +275,22 @@ def write_frame(descriptor: int, value: object) -> None:
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+    while data:
+        data = data[os.write(descriptor, data) :]
 
 
 def _next_frame(descriptor: int) -> bytes | None:
-    """Wait for one frame and return its text; None when the other side is gone."""
-    length = _exactly(descriptor, 4)
-    return None if length is None else _exactly(descriptor, int.from_bytes(length, "big"))
+    """Wait for one frame and return its text; None when the other side is gone. It sends no more than one at a time."""
+    received: bytes | None = os.read(descriptor, 65536)
+    if received and len(received) < 4:
+        received += _exactly(descriptor, 4 - len(received)) or b""
+    if not received or len(received) < 4:
+        return None
+    missing = 4 + int.from_bytes(received[:4], "big") - len(received)
+    if missing <= 0:
+        return received[4:]
+    rest = _exactly(descriptor, missing)
+    return None if rest is None else received[4:] + rest
 
 
 def _exactly(descriptor: int, size: int) -> bytes | None:
@@ -258,9 +316,9 @@ def take_frame(received: bytearray) -> list[Any] | None:
         raise Rubbish
     if len(received) < 4 + length:
         return None
-    text = bytes(received[4 : 4 + length])
     try:
-        found = json.loads(text, parse_constant=_refuse)
+        text = received[4 : 4 + length].decode()
+        found = ["Returned", text[1:]] if text.startswith("=") else json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError):
         raise Rubbish from None
     if not isinstance(found, list) or not found or not isinstance(found[0], str):
@@ -279,6 +337,8 @@ _OUTCOMES: dict[str, Any] = {kind.__name__: kind for kind in get_args(Outcome)}
 def read_outcome(frame: Sequence[Any]) -> Outcome:
     """The outcome that stands in a frame. Raises Rubbish unless it has the fields, and they have the types, of one."""
     kind, *fields = frame
+    if kind == "Returned" and len(fields) == 1 and type(fields[0]) is str:
+        return Returned(fields[0])  # as most do
     if kind not in _OUTCOMES:
         raise Rubbish
     outcome: Outcome = read_as(_OUTCOMES[kind], fields)

@@ -27,7 +27,7 @@ from minique.events import Events, log_listener
 from minique.importing import import_modules
 from minique.job import Enqueueable
 from minique.listing import DECISIONS_AT_ONCE, Decided
-from minique.processes import FORK_JOBS_PER_CHILD, SPAWN_JOBS_PER_CHILD
+from minique.processes import FORK_JOBS_PER_CHILD, FORKS_AHEAD, SPAWN_JOBS_PER_CHILD
 from minique.registry import default_registry
 from minique.schedule import Entry
 from minique.schedule_file import read_schedule
@@ -538,7 +538,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_count,
         default=BATCH_LIMIT,
         metavar="N",
-        help="most jobs per claim in-line; default: %(default)s",
+        help=f"most short jobs per claim; default: %(default)s in-line, at most {FORKS_AHEAD} with children",
     )
     working.add_argument(
         "--shutdown-timeout", type=_seconds, default=SHUTDOWN_TIMEOUT_SECONDS, metavar="SECONDS",

@@ -33,10 +33,8 @@ class Keeper:
             if state.running is None:
                 return BATCH_SECONDS
             if state.held and now >= state.started_at + BATCH_SECONDS:
-                # Taken from the worker's hand first, and for good: should the answer be lost, they are perhaps
-                # another's already. The worker repeats what it finds in `ended`, if this trip is lost.
-                back = Release(state.claim, tuple(job.id for job in state.held))
-                state = worker.state = state._replace(held=(), ended=(*state.ended, back))
+                worker.put_held_back()
+                state = worker.state
             releases = [arrow for arrow in state.ended if isinstance(arrow, Release)]
             arrows += releases
             renews = now >= state.renew_at

@@ -20,11 +20,12 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from minique.child import Page, Rubbish, Task, framed, live, read_outcome, take_frame, write_all
+from minique.child import Page, Rubbish, Task, for_child, live, read_outcome, rehearse, take_frame, write_all
 from minique.clock import Clock, SystemClock
 from minique.errors import ChildNotReady, UsageError
 from minique.perform import Outcome, run
@@ -38,6 +39,11 @@ FORK_JOBS_PER_CHILD = 1
 SPAWN_JOBS_PER_CHILD = 100  # a fresh interpreter with an application's modules costs a hundred times a fork, and more
 START_TIMEOUT_SECONDS = 60.0
 """A child that is not ready by then never will be."""
+FORKS_AHEAD = 8
+"""So many are forked in a row while jobs are short: what a worker writes to is copied once after a fork, and of several
+in a row only after the last."""
+COUNT_EVERY_SECONDS = 1.0
+"""A child killed for want of memory so long before another's task was given may be counted as that one's."""
 CHILDREN_IN_A_ROW = 3
 """One idle child may be killed by accident; as many as this, one after another, are no accident."""
 
@@ -57,9 +63,11 @@ Ending = Outcome | Died
 class Processes(Protocol):
     in_line: bool
     """Whether jobs run in the worker's own thread, inside `give`."""
+    most_ahead: int
+    """How many tasks can be prepared for; so many short jobs may be claimed at a time."""
 
-    def prepare(self) -> None:
-        """Have whatever is needed ready before the next task comes. Raises ChildNotReady."""
+    def prepare(self, tasks: int = 1) -> None:
+        """Have whatever is needed ready before so many more tasks come. Raises ChildNotReady."""
 
     def give(self, task: Task) -> None:
         """Start a task; there must be none running. Raises ChildNotReady: then it was not started."""
@@ -87,6 +95,7 @@ class InLine:
     """Jobs run here, in this process: the fastest way, and a job that crashes takes the worker with it."""
 
     in_line = True
+    most_ahead = sys.maxsize
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
@@ -94,7 +103,7 @@ class InLine:
         self._lease_is_until = lambda: self._lease_until
         self._ending: Ending | None = None
 
-    def prepare(self) -> None: ...
+    def prepare(self, tasks: int = 1) -> None: ...
 
     def give(self, task: Task) -> None:
         self._ending = run(*task, self._lease_is_until, self._clock)
@@ -120,6 +129,7 @@ class _InChildren:
     """What `Forks` and `Spawns` have in common: everything but the start of a child."""
 
     in_line = False
+    most_ahead = 1
 
     def __init__(
         self, jobs_per_child: int, successor_at: int, memory_events: Path | None, start_timeout_seconds: float
@@ -132,6 +142,8 @@ class _InChildren:
         self._memory_events = memory_events or own_memory_events()
         self._start_timeout_seconds = start_timeout_seconds
         self._kills_for_memory: int | None = None
+        self._count_again_at = 0.0
+        self._clock = SystemClock()
         self._page = Page()
         self._number = 0
         """Of the latest task."""
@@ -141,24 +153,25 @@ class _InChildren:
         self._tries = 0
         self._serving: _Child | None = None
         """Runs the task, or waits for the next."""
-        self._next: _Child | None = None
+        self._ahead: deque[_Child] = deque()
+        """Wait for tasks after that."""
         self._leaving: list[_Child] = []
 
-    def prepare(self) -> None:
-        self._leaving = [child for child in self._leaving if not child.is_over()]
+    def prepare(self, tasks: int = 1) -> None:
+        if self._leaving:
+            self._leaving = [child for child in self._leaving if not child.is_over()]
         if self._serving is None:
-            self._serving, self._next = self._next, None
-        if self._serving is None:
-            self._serving = self._start()
+            self._serving = self._ahead.popleft() if self._ahead else self._start(1)[0]
         elif not self._is_running:
             self._serving.raise_if_unready()  # an idle worker is told as well, before it has claimed anything
-        if self._next is None and self._serving.tasks_left <= self._successor_at:
-            try:
-                self._next = self._start()
-            except ChildNotReady:
-                # While a job runs, that is worth more: it is tried again afterwards, and told then.
-                if not self._is_running:
-                    raise
+        if self._ahead or self._serving.tasks_left > self._successor_at:
+            return
+        try:
+            self._ahead.extend(self._start(self.most_ahead if tasks > 1 else 1))
+        except ChildNotReady:
+            # While a job runs, that is worth more: it is tried again afterwards, and told then.
+            if not self._is_running:
+                raise
 
     def await_ready(self) -> None:
         """Wait until a task could be begun at once. Raises ChildNotReady."""
@@ -166,7 +179,7 @@ class _InChildren:
 
     def give(self, task: Task) -> None:
         self._number += 1
-        self._frame = framed([self._number, task.job_class.name, list(task.context), list(task.call)])
+        self._frame = for_child(self._number, task.job_class.name, tuple(task.context), tuple(task.call))
         self._was_killed, self._tries = False, 0
         self._hand_over()
 
@@ -206,7 +219,8 @@ class _InChildren:
 
     def close(self) -> None:
         children = self._children()
-        self._serving = self._next = None
+        self._serving = None
+        self._ahead.clear()
         self._is_running = False
         for child in children:
             child.close()
@@ -216,18 +230,19 @@ class _InChildren:
         self._leaving = []
         self._page.close()
 
-    def _start(self) -> _Child:
+    def _start(self, number: int) -> list[_Child]:
+        """Start so many children, or at least one. Raises ChildNotReady when none could be."""
         raise NotImplementedError
 
     def _children(self) -> list[_Child]:
-        return [child for child in (self._serving, self._next, *self._leaving) if child]
+        return [child for child in (self._serving, *self._ahead, *self._leaving) if child]
 
     def _hand_over(self) -> None:
         """Send the task to the child that serves; to others when that one is gone."""
         while True:
             child = self._ready()
             self._tries += 1
-            self._kills_for_memory = self._kills_now()
+            self._count_kills_before()
             try:
                 child.send(self._frame)
             except BrokenPipeError:
@@ -270,12 +285,19 @@ class _InChildren:
         child.close()
         self._leaving.append(child)
 
+    def _count_kills_before(self) -> None:
+        now = self._clock.elapsed()
+        if now >= self._count_again_at:
+            self._count_again_at = now + COUNT_EVERY_SECONDS
+            self._kills_for_memory = self._kills_now()
+
     def _kills_now(self) -> int | None:
         return None if self._memory_events is None else kills_for_memory(self._memory_events)
 
     def _count_of_kills_for_memory(self) -> int | None:
         """How many the kernel has killed since the task was given; None when nobody counts."""
         before, now = self._kills_for_memory, self._kills_now()
+        self._count_again_at = 0.0
         return None if before is None or now is None else now - before
 
 
@@ -303,19 +325,15 @@ class Forks(_InChildren):
     ) -> None:
         # A fork takes a millisecond or two: it is time for it when the child before has its last task.
         super().__init__(jobs_per_child, 0, memory_events, start_timeout_seconds)
+        rehearse()
+        if jobs_per_child == 1:
+            self.most_ahead = FORKS_AHEAD
         self._registry = registry
         self._before_fork = before_fork
         self._after_fork_in_child = after_fork_in_child
 
-    def _start(self) -> _Child:
-        for hook in (*self._registry.hooks.of_before_fork, *self._before_fork):
-            try:
-                hook()
-            except Exception as error:
-                raise ChildNotReady(f"a hook before_fork failed:\n{traceback.format_exc()}") from error
-        # What stands in a buffer would be written by both.
-        sys.stdout.flush()
-        sys.stderr.flush()
+    def _start(self, number: int) -> list[_Child]:
+        before = (*self._registry.hooks.of_before_fork, *self._before_fork)
         # Without hooks nothing can go wrong in it, and nobody need wait for its word.
         hooks = (*self._registry.hooks.of_after_fork_in_child, *self._after_fork_in_child)
         announces = bool(hooks)
@@ -325,22 +343,46 @@ class Forks(_InChildren):
                 hook()
             return self._registry
 
-        parent = os.getpid()
-        with _Pipes() as pipes:
+        # What stands in a buffer would be written by both.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # Between the forks as little is done as can be: after each, a page is copied for every object that is touched.
+        pipes = [_Pipes() for _ in range(number)]
+        parents = [end for child in self._children() for end in child.descriptors()]
+        parents += [end for one in pipes for end in one]
+        parent, pids = os.getpid(), list[int]()
+        trouble: ChildNotReady | None = None
+        for own in pipes:
+            try:
+                for hook in before:
+                    hook()
+            except Exception as error:
+                trouble = ChildNotReady(f"a hook before_fork failed:\n{traceback.format_exc()}")
+                trouble.__cause__ = error
+                break
             try:
                 pid = os.fork()
             except OSError as error:
-                raise ChildNotReady(f"a child could not be forked: {error}") from error
+                trouble = ChildNotReady(f"a child could not be forked: {error}")
+                trouble.__cause__ = error
+                break
             if pid == 0:
-                # The pipes of siblings: while a child holds them open, their ends cannot be noticed.
-                for sibling in self._children():
-                    sibling.close()
-                pipes.close_parents_ends()
-                ends = (pipes.task_read, pipes.ending_write)
-                live(parent, *ends, self._page, self._jobs_per_child, get_ready, announces)
-            return pipes.child(
-                pid, self._jobs_per_child, announces, "a hook after_fork_in_child", self._start_timeout_seconds
-            )
+                # Of the siblings, too: while a child holds an end open, the other does not notice that it was closed.
+                task_read, ending_write = own.task_read, own.ending_write
+                for end in parents:
+                    if end != task_read and end != ending_write:
+                        os.close(end)
+                live(parent, task_read, ending_write, self._page, self._jobs_per_child, get_ready, announces)
+            pids.append(pid)
+        for own in pipes[len(pids) :]:
+            own.close()
+        if trouble and not pids:
+            raise trouble
+        getting_ready = "a hook after_fork_in_child"
+        return [
+            own.child(pid, self._jobs_per_child, announces, getting_ready, self._start_timeout_seconds)
+            for own, pid in zip(pipes, pids, strict=False)
+        ]
 
 
 class Spawns(_InChildren):
@@ -363,47 +405,41 @@ class Spawns(_InChildren):
         super().__init__(jobs_per_child, jobs_per_child // 10, memory_events, start_timeout_seconds)
         self._imports = list(imports)
 
-    def _start(self) -> _Child:
-        with _Pipes() as pipes:
-            given = (pipes.task_read, pipes.ending_write, self._page.descriptor)
-            words = [sys.executable, "-m", "minique.child", *map(str, (os.getpid(), *given, self._jobs_per_child))]
-            try:
-                started = subprocess.Popen(words, pass_fds=given, process_group=0)
-            except OSError as error:
-                raise ChildNotReady(f"a child could not be started: {error}") from error
-            # The end of the process is asked for here, and only here: to Popen it is over.
-            started.returncode = 0
-            child = pipes.child(started.pid, self._jobs_per_child, True, "getting ready", self._start_timeout_seconds)
+    def _start(self, number: int) -> list[_Child]:
+        pipes = _Pipes()
+        given = (pipes.task_read, pipes.ending_write, self._page.descriptor)
+        words = [sys.executable, "-m", "minique.child", *map(str, (os.getpid(), *given, self._jobs_per_child))]
+        try:
+            started = subprocess.Popen(words, pass_fds=given, process_group=0)
+        except OSError as error:
+            pipes.close()
+            raise ChildNotReady(f"a child could not be started: {error}") from error
+        # The end of the process is asked for here, and only here: to Popen it is over.
+        started.returncode = 0
+        child = pipes.child(started.pid, self._jobs_per_child, True, "getting ready", self._start_timeout_seconds)
         with contextlib.suppress(BrokenPipeError):  # it is dead already, which is noticed when it is to be used
-            child.send(framed([self._imports, sys.path]))
-        return child
+            child.send(for_child(self._imports, sys.path))
+        return [child]
 
 
 class _Pipes:
-    """The two pipes of a child that is being started. What nobody took over is closed at the end."""
+    """The two pipes of a child that is being started."""
 
     def __init__(self) -> None:
         self.task_read, self._task_write = os.pipe()
         self._ending_read, self.ending_write = os.pipe()
-        self._is_taken = False
 
-    def __enter__(self) -> _Pipes:
-        return self
+    def __iter__(self) -> Iterator[int]:
+        return iter((self.task_read, self._task_write, self._ending_read, self.ending_write))
 
-    def __exit__(self, *_: object) -> None:
-        os.close(self.task_read)
-        os.close(self.ending_write)
-        if not self._is_taken:
-            self.close_parents_ends()
-
-    def close_parents_ends(self) -> None:
-        os.close(self._task_write)
-        os.close(self._ending_read)
+    def close(self) -> None:
+        for end in self:
+            os.close(end)
 
     def child(self, pid: int, tasks: int, announces: bool, getting_ready: str, timeout_seconds: float) -> _Child:
-        with contextlib.suppress(OSError):
-            os.setpgid(pid, pid)  # both sides try, since either may come first
-        self._is_taken = True
+        """Take over the parent's ends; the child's are closed here."""
+        os.close(self.task_read)
+        os.close(self.ending_write)
         return _Child(pid, self._task_write, self._ending_read, tasks, announces, getting_ready, timeout_seconds)
 
 
@@ -440,9 +476,6 @@ class _Child:
 
     def await_ready(self) -> Died | None:
         """Wait until it can be given a task; say how it died if it did. Raises ChildNotReady if it never will be."""
-        poll = select.poll()
-        for descriptor in self.watched():
-            poll.register(descriptor, select.POLLIN)
         while True:
             has_ended = self.is_over()
             self.raise_if_unready()
@@ -450,7 +483,10 @@ class _Child:
                 return _died(self._status or 0, bytes(self._received))
             if self._is_ready:
                 # Something else than its word: a thread that an earlier job left there writes into the pipe.
-                return None if self.is_silent() else _rubbish(bytes(self._received))
+                return _rubbish(bytes(self._received)) if self._received else None
+            poll = select.poll()
+            for descriptor in self.watched():
+                poll.register(descriptor, select.POLLIN)
             if not poll.poll(self._timeout_seconds * 1000):
                 raise ChildNotReady(f"a child was not ready to run jobs within {self._timeout_seconds:g} s")
 
@@ -476,19 +512,24 @@ class _Child:
         return not self._received
 
     def ending(self, kills_for_memory: Callable[[], int | None]) -> Ending | None:
-        has_ended = self.is_over()  # asked first: what it wrote before its end is then there to be read
+        outcome = self._outcome()
+        if outcome is None and self.is_over():
+            # What it wrote before its end is there to be read now.
+            outcome = self._outcome()
+            if outcome is None:
+                self._end_group()
+                return _died(self._status or 0, bytes(self._received), kills_for_memory)
+        return outcome
+
+    def _outcome(self) -> Ending | None:
+        """What it wrote; None while that is not all."""
         self._receive()
         beginning = bytes(self._received[:80])
         try:
             frame = take_frame(self._received)
-            if frame is not None:
-                return read_outcome(frame)
+            return None if frame is None else read_outcome(frame)
         except Rubbish:
             return _rubbish(beginning)
-        if has_ended:
-            self._end_group()
-            return _died(self._status or 0, bytes(self._received), kills_for_memory)
-        return None
 
     def watched(self) -> list[int]:
         if self._pid_descriptor >= 0:
@@ -541,12 +582,15 @@ class _Child:
             with contextlib.suppress(ChildProcessError):
                 self._status = os.waitpid(self.pid, 0)[1]
 
+    def descriptors(self) -> list[int]:
+        """What the parent has open for it."""
+        found = (self._task_write, self._ending_read, self._pid_descriptor) if self._is_open else ()
+        return [descriptor for descriptor in found if descriptor >= 0]
+
     def close(self) -> None:
-        if self._is_open:
-            self._is_open = False
-            for descriptor in (self._task_write, self._ending_read, self._pid_descriptor):
-                if descriptor >= 0:
-                    os.close(descriptor)
+        for descriptor in self.descriptors():
+            os.close(descriptor)
+        self._is_open = False
 
 
 # Deaths, in words.

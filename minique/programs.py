@@ -98,6 +98,8 @@ def work(
         keeping = _Keeping(worker, events)
     try:
         if not isinstance(processes, InLine):
+            gc.collect()
+            gc.freeze()  # a collection would write into everything, and what is written to is copied after each fork
             processes.await_ready()  # before anything is claimed
         run(worker, Wait(client.store, worker, wake_up), worker.is_finished, events, rng)
     except ChildNotReady:

@@ -155,12 +155,24 @@ _ears: WeakSet[BellEar] = WeakSet()
 def _close_what_is_the_parents() -> None:
     """In a forked child: what the child wrote there, or held open after the parent's death, would be the parent's word.
 
-    The client library only closes its own end then; to the server and the parent the connection goes on.
+    To the server and the parent the connection goes on. Asking the client library to close its end would cost as much
+    as half a fork: whatever a child touches first is copied for it.
     """
-    for server in list(_servers):
-        server.close()
-    for ear in list(_ears):
-        ear.close()
+    for server in _servers:
+        while server._idle:
+            _let_go(server._idle.pop())
+    for ear in _ears:
+        _let_go(ear._connection)
+
+
+def _let_go(connection: Connection) -> None:
+    _parents.append(connection)  # or it would be tidied up after all
+    socket = connection._get_socket()
+    if socket is not None and socket.fileno() >= 0:
+        os.close(socket.detach())
+
+
+_parents: list[Connection] = []
 
 
 if hasattr(os, "register_at_fork"):  # where there are forks
@@ -196,10 +208,6 @@ class BellEar:
     def is_over(self) -> bool:
         """Whether the answer is here already, and perhaps read from the socket with what came before it."""
         return bool(self._connection.can_read(0))
-
-    def close(self) -> None:
-        """Let the connection go, in a process that must not use it."""
-        self._connection.disconnect()
 
     def hear(self) -> bool:
         try:

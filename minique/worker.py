@@ -142,7 +142,7 @@ class Worker:
         self._rng = rng
         self._events = events
         self._reaper = Reaper(store, clock, events)
-        self._batch_limit = self.settings.batch_limit if processes.in_line else 1
+        self._batch_limit = min(self.settings.batch_limit, processes.most_ahead)
         # Of the latest job, so that it is read only once.
         self._parsed: _Parsed | None = None
         self.asked_to_stop_at: float | None = None
@@ -203,7 +203,7 @@ class Worker:
                 self._change(unanswered=self.state.unanswered or self.state.running is None)
                 raise
             return self._stop_without_server(now)
-        if self.state.held:
+        if self.state.running is None and self.state.held:
             self._start()
         elif self.state.running is None and self.state.stop_at is None:
             self.processes.prepare()
@@ -214,8 +214,7 @@ class Worker:
             self.state = self.state._replace(**changes)
 
     def _stop_without_server(self, now: float) -> float:
-        state = self.state
-        if state.stop_at is not None and now >= state.stop_at and state.running is None:
+        if self.state.running is None and now >= (self.state.stop_at or now):
             # Nobody waits any longer for a server that does not answer. What it was not told, leases repair.
             self._change(ended=(), held=(), claim="", unanswered=False)
         return RETRY_WHILE_STOPPING_SECONDS
@@ -225,11 +224,9 @@ class Worker:
         state, stop_at = self.state, self.asked_to_stop_at
         if stop_at is None or stop_at == state.stop_at:
             return
-        ended = state.ended
-        if state.stop_at is None and state.unanswered:
-            # What a claim without an answer may have taken would wait for the lease.
-            ended = (*ended, store.Release(f"{self.name}:{state.number}"))
-        self._change(stop_at=stop_at, ended=ended)
+        # What a claim without an answer may have taken would wait for the lease.
+        back = (store.Release(f"{self.name}:{state.number}"),) if state.stop_at is None and state.unanswered else ()
+        self._change(stop_at=stop_at, ended=(*state.ended, *back))
 
     def _hear(self, now: float) -> None:
         """How the running job ended, if it did; an end by force when it is time for that."""
@@ -240,8 +237,8 @@ class Worker:
         ending = self.processes.poll()
         if ending is not None:
             self._go_on(self._end(state.running, ending), now, starts=False)
-            return
-        if state.killed:
+            self._learn(now - state.started_at)
+        if ending is not None or state.killed:
             return
         timeout = self._job_class(state.running).timeout
         if timeout is not None and now >= state.started_at + timeout:
@@ -251,19 +248,23 @@ class Worker:
         elif asked_to_kill:
             self._kill(Raised("Killed", asked_to_kill, ""))
 
-    def _kill(self, why: Raised | str) -> None:
-        self._change(killed=why)
+    def _kill(self, why: Raised | str, **changes: Any) -> None:
+        self._change(killed=why, **changes)
         self.processes.kill()
 
     def _trip(self, now: float) -> None:
         """One round trip, if there is anything to say or to ask."""
         state, settings = self.state, self.settings
+        is_slow = state.running is not None and now >= state.started_at + BATCH_SECONDS
+        is_late = state.stop_at is not None or state.lease_until - now < LEAST_LEASE_SECONDS
+        if state.held and (is_slow or is_late):
+            with self.lock:
+                self.put_held_back()
+                state = self.state
+        if state.held and state.ended and now < min(state.renew_at, state.look_at):
+            return  # these jobs are short: how one ended is told together with the next ones' ends
         ended = state.arrows()
         arrows = ended.copy()
-        gives_back = bool(state.held) and (state.stop_at is not None or state.lease_until - now < LEAST_LEASE_SECONDS)
-        if gives_back:
-            # Too late to start them, by the lease or by a stop; the next worker need not wait until it runs out.
-            arrows.append(store.Release(state.claim, [job.id for job in state.held]))
         renews = state.running is not None and now >= state.renew_at
         if renews:
             arrows.append(store.Renew(state.claim, settings.lease))
@@ -271,8 +272,7 @@ class Worker:
         if looks:
             arrows.append(store.Beat(self.name, settings.subscription.text, self.about()))
             arrows += self._reaper.arrows
-        wants = state.running is None and (gives_back or not state.held)
-        wants = wants and state.stop_at is None and not self.is_paused
+        wants = state.running is None and not state.held and state.stop_at is None and not self.is_paused
         if wants:
             wanted = f"{self.name}:{state.number}"
             arrows.append(store.Claim(wanted, settings.subscription.text, state.limit, settings.lease))
@@ -294,9 +294,6 @@ class Worker:
             (claim, running, held, _, started_at, killed, number, lease_until, renew_at, look_at, limit, _, stop_at) = (
                 self.state
             )
-            if gives_back:
-                next(answers)
-                held = ()
             if renews:
                 stands = next(answers)
                 renew_at = now + settings.lease / RENEWALS_PER_LEASE
@@ -329,9 +326,18 @@ class Worker:
             for job in claimed.jobs:
                 self._events.emit("claimed", job=job.id, queue=job.queue, attempt=job.attempt, worker=self.name)
         if running is not None and not stands:
-            # Its job may be another's by now, and what this child still does is of no use.
-            self._lost(running.id)
-            self._kill(_LEASE_LOST)
+            # Its jobs may be another's by now, and what this child still does is of no use.
+            for job in (running, *held):
+                self._lost(job.id)
+            self._kill(_LEASE_LOST, held=())
+
+    def put_held_back(self) -> None:
+        """Release what is held with the next trip: nothing is to wait behind a slow job, nor for a worker that stops or
+        has no time left to start it. For whoever has the lock."""
+        # Taken from the hand first, and for good: should the answer be lost, they are perhaps another's already.
+        # The worker repeats what it finds in `ended`, if this trip is lost.
+        back = store.Release(self.state.claim, tuple(job.id for job in self.state.held))
+        self.state = self.state._replace(held=(), ended=(*self.state.ended, back))
 
     def _start(self) -> None:
         """Start what is held: one job in a child, or in-line all of them, one after another."""
@@ -347,15 +353,18 @@ class Worker:
                 self.processes.give(task)
                 ending = self.processes.poll()
                 if ending is None:
-                    self.processes.prepare()
+                    self.processes.prepare(max(self.state.limit, 1 + len(self.state.held)))
                     return
                 end = self._end(job, ending)
             done += 1
             now = self.clock.elapsed()
         if done:
-            each_seconds = (now - began_at) / done
-            fitting = self._batch_limit if each_seconds <= 0 else int(BATCH_SECONDS / each_seconds)
-            self._change(limit=max(1, min(2 * self.state.limit, fitting, self._batch_limit)))
+            self._learn((now - began_at) / done)
+
+    def _learn(self, each_seconds: float) -> None:
+        """How many to claim next, from how long jobs took."""
+        fitting = min(self._batch_limit, int(BATCH_SECONDS / (each_seconds or 1e-6)))
+        self._change(limit=max(1, min(2 * self.state.limit, fitting)))
 
     def _go_on(self, end: _End, now: float, starts: bool = True) -> store.Leased | None:
         """Note how the running job ended, and, if it may be, begin with the next one: one change of state for both.
@@ -378,17 +387,16 @@ class Worker:
 
     def _rest(self, now: float) -> float:
         state = self.state
-        if state.held or state.ended or (state.stop_at is not None and state.running is None):
+        if state.running is None and (state.held or state.ended or state.stop_at is not None):
             return 0.0
         until = state.look_at
         if state.running is not None:
-            until = min(until, state.renew_at)
+            until = min(until, state.renew_at, state.started_at + BATCH_SECONDS if state.held or state.ended else until)
             timeout = self._job_class(state.running).timeout
-            if not state.killed:
-                if timeout is not None:
-                    until = min(until, state.started_at + timeout)
-                if state.stop_at is not None:
-                    until = min(until, state.stop_at)
+            if timeout is not None and not state.killed:
+                until = min(until, state.started_at + timeout)
+            if state.stop_at is not None and not state.killed:
+                until = min(until, state.stop_at)
         return max(0.0, until - now)
 
     # From a job to its task, and from its end to an arrow.
@@ -425,9 +433,8 @@ class Worker:
         told = {"error": raised.error, "message": raised.message, "traceback": raised.traceback}
         failure = json.dumps({**told, "attempt": job.attempt, "worker": self.name, "queue": job.queue})
         if raised.may_retry and failures <= job_class.retries:
-            wait_seconds = raised.retry_in_seconds
-            if wait_seconds is None:
-                wait_seconds = job_class.backoff.delay_seconds(failures, self._rng)
+            asked = raised.retry_in_seconds
+            wait_seconds = job_class.backoff.delay_seconds(failures, self._rng) if asked is None else asked
             return store.Retry(self.state.claim, job.id, round(wait_seconds, 6), failure)
         return store.Fail(self.state.claim, job.id, failure)
 

@@ -54,6 +54,7 @@ class Child:
     """Stands in for a forked child: the job's code runs when its time has passed."""
 
     in_line = False
+    most_ahead = 1
 
     def __init__(self, stage: Stage, seconds: float, lane: Lane) -> None:
         self._stage, self._seconds, self._lane = stage, seconds, lane
@@ -76,7 +77,7 @@ class Child:
         if self._task is not None:
             self._end(Died(9, 0, "killed"), "died")
 
-    def prepare(self) -> None: ...
+    def prepare(self, tasks: int = 1) -> None: ...
 
     def leased(self, until: float) -> None: ...
 

@@ -64,7 +64,8 @@ class OnCue:
 
     in_line = False
 
-    def __init__(self) -> None:
+    def __init__(self, most_ahead: int = 1) -> None:
+        self.most_ahead = most_ahead
         self.given: list[Task] = []
         self.prepared = 0
         self.kills = 0
@@ -81,7 +82,7 @@ class OnCue:
         assert self._running, "nothing runs that could end"
         self._ending = ending
 
-    def prepare(self) -> None:
+    def prepare(self, tasks: int = 1) -> None:
         self.prepared += 1
 
     def leased(self, until: float) -> None:

@@ -16,12 +16,13 @@ from typing import Any
 
 import pytest
 
+from minique import processes as processes_module
 from minique.call import PAYLOAD_LIMIT_BYTES, Call
 from minique.clock import ManualClock, SystemClock
 from minique.errors import ChildNotReady, UsageError
 from minique.job import job
 from minique.perform import RESULT_LIMIT_BYTES, Context, Dropped, Raised, Returned
-from minique.processes import Died, Ending, Forks, InLine, Processes, Spawns, Task, own_memory_events
+from minique.processes import FORKS_AHEAD, Died, Ending, Forks, InLine, Processes, Spawns, Task, own_memory_events
 from minique.registry import Registry
 from minique.store import FollowUp
 from tests import child_jobs as jobs
@@ -92,7 +93,8 @@ def registry_of(*functions: Callable[..., Any]) -> Registry:
 def give(processes: Processes, function: Callable[..., Any], *args: Any) -> None:
     name = function.__name__
     job_class = registry_of(function).get(name)
-    processes.give(Task(job_class, Context("0" * 20, "default", 1), Call(name, list(args), {}, {})))
+    arguments = json.loads(json.dumps(args))  # as they come from the server
+    processes.give(Task(job_class, Context("0" * 20, "default", 1), Call(name, arguments, {}, {})))
 
 
 def end(processes: Processes) -> Ending:
@@ -423,6 +425,67 @@ class TestAChild:
         # then none has more open than the first, which was alone
         assert set(counts) == {counts[0]}
 
+    @needs_proc
+    def test_for_several_tasks_several_are_forked_and_each_runs_one(self, forks: Callable[..., Forks]) -> None:
+        # given several forked in a row while the first works
+        processes = forks(jobs.own_pid)
+        give(processes, jobs.own_pid)
+        processes.prepare(tasks=3)
+        first = end(processes)
+        waiting = set(children()) - {int(first.result)}  # type: ignore[union-attr]
+        assert len(waiting) == FORKS_AHEAD
+        # when, then they take the next tasks, one each, and no other is forked meanwhile
+        for _ in range(FORKS_AHEAD):
+            assert set(children()) >= waiting
+            ending = do(processes, jobs.own_pid)
+            assert isinstance(ending, Returned)
+            waiting.remove(int(ending.result))
+
+    @needs_proc
+    def test_of_those_forked_in_a_row_none_holds_anothers_pipes(self, forks: Callable[..., Forks]) -> None:
+        processes = forks(jobs.count_descriptors)
+        alone = do(processes, jobs.count_descriptors)
+        give(processes, jobs.count_descriptors)
+        processes.prepare(tasks=3)
+        counts = [end(processes), *(do(processes, jobs.count_descriptors) for _ in range(FORKS_AHEAD))]
+        assert set(counts) == {alone}
+
+    def test_one_of_them_that_dies_idle_is_passed_over(self, forks: Callable[..., Forks]) -> None:
+        processes = forks(jobs.own_pid)
+        give(processes, jobs.own_pid)
+        processes.prepare(tasks=3)
+        first = end(processes)
+        dead = max(set(children()) - {int(first.result)})  # type: ignore[union-attr]
+        os.kill(dead, signal.SIGKILL)
+        until(lambda: not is_alive(dead), PATIENCE_SECONDS)
+        endings = [do(processes, jobs.own_pid) for _ in range(FORKS_AHEAD)]
+        assert all(isinstance(ending, Returned) for ending in endings)
+        assert Returned(str(dead)) not in endings
+
+    def test_when_the_system_has_no_room_for_more_what_was_forked_is_used(
+        self, forks: Callable[..., Forks], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # given a system that forks no more after the second
+        processes = forks(jobs.own_pid)
+        give(processes, jobs.own_pid)
+        fork, forked = os.fork, list[int]()
+
+        def fork_twice() -> int:
+            if len(forked) == 2:
+                raise BlockingIOError(11, "Resource temporarily unavailable")
+            forked.append(0)
+            return fork()
+
+        before = open_descriptors()
+        monkeypatch.setattr(os, "fork", fork_twice)
+        processes.prepare(tasks=3)
+        monkeypatch.undo()
+        # then
+        each = 3  # a pipe each way, and the process itself
+        assert open_descriptors() == before + 2 * each
+        endings = [end(processes), *(do(processes, jobs.own_pid) for _ in range(3))]
+        assert len({*endings}) == 4
+
     def test_its_signals_do_what_they_do_by_default(self, forks: Callable[..., Forks]) -> None:
         # given a parent that handles signals as a worker does
         numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
@@ -484,6 +547,24 @@ class TestAChild:
         # then
         assert ending == Returned(f'["before, in {parent}","after, in the child True"]')
         assert story == [f"before, in {parent}"], "what runs in the child stays there"
+
+    def test_what_it_wrote_between_two_looks_at_it_and_its_end_counts(
+        self, forks: Callable[..., Forks], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # given a parent that finds nothing in the pipe, and is then held up until the child has ended
+        processes = forks(jobs.own_pid)
+        is_over = processes_module._Child.is_over
+
+        def is_over_later(child: Any) -> bool:
+            if processes._is_running:
+                os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+            return is_over(child)
+
+        monkeypatch.setattr(processes_module._Child, "is_over", is_over_later)
+        # when
+        give(processes, jobs.own_pid)
+        # then
+        assert isinstance(end(processes), Returned)
 
 
 class TestOfSeveralJobs:

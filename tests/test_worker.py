@@ -76,7 +76,7 @@ class TestInAChild:
         assert (task.context.id, task.context.queue, task.context.attempt) == (one.id, "default", 1)
         assert (task.call.name, task.call.args) == ("work", [5])
 
-    def test_jobs_are_claimed_one_by_one_however_short_they_are(self, stage, cue, work):
+    def test_where_one_child_is_made_ready_at_a_time_jobs_are_claimed_one_by_one(self, stage, cue, work):
         stage.mq.enqueue_many(work, [(n,) for n in range(5)])
         worker = stage.worker(processes=cue)
         for _ in range(5):
@@ -120,6 +120,114 @@ class TestInAChild:
             cue.ends() if len(cue.given) < 3 and worker.state.running else None
         assert cue.ids == [high.id, low.id]
         assert other.state() == "queued"
+
+
+def holding(stage, work):
+    """A worker with children that has learnt that jobs are short: it holds three, and has started the first."""
+    cue = OnCue(most_ahead=3)
+    worker = stage.worker(processes=cue)
+    stage.mq.enqueue_many(work, [(0,)] * 3)
+    ids = [one.id for one in stage.mq.enqueue_many(work, [(n,) for n in range(3)])]
+    for _ in range(3):
+        worker.tick()
+        cue.ends()
+    worker.tick()
+    assert (cue.ids[-1], [job.id for job in worker.state.held]) == (ids[0], ids[1:])
+    return worker, cue, ids
+
+
+class TestShortJobsInChildren:
+    """Where several children can be made ready, several short jobs are claimed at a time."""
+
+    def test_they_are_claimed_together_run_one_by_one_and_told_together(self, stage, work):
+        cue = OnCue(most_ahead=4)
+        ids = [one.id for one in stage.mq.enqueue_many(work, [(n,) for n in range(7)])]
+        worker = stage.worker(processes=cue)
+        for n in range(7):
+            worker.tick()
+            assert cue.ids == ids[: n + 1], "one after another, in order"
+            cue.ends()
+        worker.tick()
+        assert [arrow.limit for arrow in stage.store.arrows(Claim)] == [1, 2, 4, 4]
+        assert [len(arrow.jobs) for arrow in stage.store.arrows(Complete)] == [1, 2, 4]
+
+    def test_none_waits_behind_a_slow_one_and_what_ended_is_told_at_once_then(self, stage, work):
+        # given three that were claimed together, the first of which ends
+        worker, cue, (first, second, third) = holding(stage, work)
+        cue.ends()
+        worker.tick()
+        assert (cue.ids[-1], stage.states([first])[0]) == (second, "leased")
+        # when the second takes longer than a short job does
+        assert worker.tick() == pytest.approx(BATCH_SECONDS)
+        stage.clock.advance(BATCH_SECONDS)
+        worker.tick()
+        # then
+        assert stage.states([first, second, third]) == ["done", "leased", "queued"]
+        assert "deaths" not in stage.store.store.contents()
+        cue.ends()
+        worker.tick()
+        assert stage.states([second, third]) == ["done", "leased"], "and it takes what is next"
+
+    def test_what_was_given_back_is_not_started_although_the_answer_was_lost(self, stage, work):
+        worker, cue, (_, second, _) = holding(stage, work)
+        stage.clock.advance(BATCH_SECONDS)
+        stage.store.faults.append(ANSWER_LOST)
+        with pytest.raises(Unreachable):
+            worker.tick()
+        started = len(cue.given)
+        cue.ends()
+        worker.tick()
+        assert len(cue.given) == started + 1
+        assert [job.attempt for job in [worker.state.running]] == [1]
+        assert worker.state.running.id == second, "claimed anew, from the head of its queue"
+
+    def test_what_ended_is_told_soon_although_nothing_is_held(self, stage, work):
+        worker, cue, (first, second, third) = holding(stage, work)
+        for _ in range(2):
+            cue.ends()
+            rest = worker.tick()
+        assert (stage.states([second])[0], worker.state.held) == ("leased", ())
+        assert rest == pytest.approx(BATCH_SECONDS)
+        stage.clock.advance(BATCH_SECONDS)
+        worker.tick()
+        assert stage.states([first, second, third]) == ["done", "done", "leased"]
+
+    def test_when_their_lease_is_lost_none_of_them_is_started(self, stage, work):
+        # given that it is time to renew when the second has just begun, and somebody else has them by then
+        worker, cue, (first, second, third) = holding(stage, work)
+        cue.ends()
+        stage.clock.advance(RENEW_EVERY_SECONDS)
+        worker.tick()
+        assert (cue.ids[-1], [job.id for job in worker.state.held]) == (second, [third])
+        stage.store.store.trip([Release(worker.state.claim), Claim("other:1", "*", 8, LEASE_SECONDS)], "")
+        # when
+        worker.tick()
+        worker.tick()
+        # then
+        assert cue.kills == 1
+        assert cue.ids[-1] == second
+        assert [fields["job"] for fields in stage.told("lease_lost")] == [second, third]
+        assert stage.states([first, second, third]) == ["done", "leased", "leased"]
+
+    def test_a_stop_gives_them_back_in_order(self, stage, work):
+        worker, cue, (first, second, third) = holding(stage, work)
+        worker.stop()
+        worker.tick()
+        cue.ends()
+        worker.tick()
+        assert worker.is_finished()
+        assert stage.states([first])[0] == "done"
+        assert [id for id, _ in stage.mq.list_queue("default")] == [second, third]
+
+    def test_long_ones_are_claimed_one_by_one(self, stage, work):
+        cue = OnCue(most_ahead=8)
+        stage.mq.enqueue_many(work, [(n,) for n in range(6)])
+        worker = stage.worker(processes=cue)
+        for _ in range(6):
+            worker.tick()
+            stage.clock.advance(BATCH_SECONDS)
+            cue.ends()
+        assert {arrow.limit for arrow in stage.store.arrows(Claim)} == {1}
 
 
 class TestInLine:
@@ -814,7 +922,7 @@ class TestLostTrips:
         stage.store.faults.append(fault)
         with pytest.raises(Unreachable):
             worker.tick()
-        assert [job.id for job in worker.state.held] == [late.id]
+        assert worker.state.ended[-1] == Release(worker.state.claim, (late.id,))
         worker.tick()
         worker.tick()
         assert work.runs == [1, 2]

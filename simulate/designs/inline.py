@@ -5,6 +5,7 @@ gives back what was claimed with it. It looks each ten milliseconds, so it comes
 always halfway between.
 """
 
+import sys
 from functools import partial
 
 from minique.keeper import Keeper
@@ -20,6 +21,7 @@ class InTheWorker(SimulatedChild):
     """No child at all. What `minique.processes.InLine` is in production."""
 
     in_line = True
+    most_ahead = sys.maxsize
     worker: Worker
     renews: bool  # only where a lease could run out, see `Minique`
 

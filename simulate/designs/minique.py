@@ -151,13 +151,14 @@ class SimulatedChild:
     """A child process that is an event in the heap. What `minique.processes.Forks` is in production."""
 
     in_line = False
+    most_ahead = 1
 
     def __init__(self, world: World, process: Process) -> None:
         self._world = world
         self._process = process
         self._ending: Ending | None = None
 
-    def prepare(self) -> None:
+    def prepare(self, tasks: int = 1) -> None:
         """The next child is forked while this one works."""
 
     def leased(self, until: float) -> None: ...

@@ -66,12 +66,13 @@ class TickedChild:
     """A child process that is an event: the end of its job."""
 
     in_line = False
+    most_ahead = 1
 
     def __init__(self, ticks: Ticks) -> None:
         self._give = ticks.give
         self.ending: Ending | None = None
 
-    def prepare(self) -> None:
+    def prepare(self, tasks: int = 1) -> None:
         """The next child is forked while this one works."""
 
     def leased(self, until: float) -> None: ...

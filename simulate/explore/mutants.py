@@ -181,18 +181,18 @@ MUTANTS: tuple[Mutant, ...] = (
          "(Reap(CLAIMS_AT_ONCE), Forget(FORGET_AT_ONCE))", "(Reap(0), Forget(FORGET_AT_ONCE))"),
     # Told to stop.
     _one("a stop forgets what a claim may have taken", "it waits until a lease runs out", _scope(errors=1, stops=1), WORKER,
-         "        if state.stop_at is None and state.unanswered:", "        if state.stop_at is None and state.held:"),
+         "if state.stop_at is None and state.unanswered else ()", "if state.stop_at is None and state.held else ()"),
     _one("a stop keeps what was not begun", "a worker that is to stop stays, with jobs in hand",
          _scope("plain", "plain", batch=2, stops=1), WORKER,
-         "        gives_back = bool(state.held) and (state.stop_at is not None or", "        gives_back = bool(state.held) and ("),
+         "        is_late = state.stop_at is not None or", "        is_late ="),
     _one("a stop does not wait for the job", "the job in hand waits until its lease runs out", _scope(stops=1), WORKER,
          "        return state.stop_at is not None and not (state.claim or state.ended)", "        return state.stop_at is not None"),
     _one("a stop keeps the job that it killed", "the job in hand waits until its lease runs out", _scope(stops=1), WORKER,
          "            return store.Release(claim, (job.id,))\n", "            return None\n"),
     _one("a stop gives back what still runs", "two run it at once", _scope(workers=2, stops=1), WORKER,
-         "        ended = state.ended\n        if state.stop_at is None and state.unanswered:",
-         "        ended = (*state.ended, store.Release(state.claim)) if state.running else state.ended\n"
-         "        if state.stop_at is None and state.unanswered:"),
+         "        self._change(stop_at=stop_at, ended=(*state.ended, *back))",
+         "        back = (store.Release(state.claim),) if state.running else back\n"
+         "        self._change(stop_at=stop_at, ended=(*state.ended, *back))"),
     # A person.
     _one("claim takes what was cancelled", "a cancelled job runs", _scope(acts=1), STORE,
          "_OVER_MARKS = (DONE_MARK, GONE_MARK)", "_OVER_MARKS = (DONE_MARK,)"),

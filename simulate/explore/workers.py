@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ class _Child:
     """A worker's child, whose work is done when the search says so."""
 
     in_line = False
+    most_ahead = 1
 
     def __init__(self, jobs: dict[str, Job]) -> None:
         self.jobs = jobs
@@ -25,7 +27,7 @@ class _Child:
         self.begun: list[tuple[str, int]] = []
         self.killed: list[str] = []
 
-    def prepare(self) -> None: ...
+    def prepare(self, tasks: int = 1) -> None: ...
 
     def leased(self, until: float) -> None: ...
 
@@ -62,6 +64,7 @@ class _InLine(_Child):
     """Jobs that are over as soon as they have begun."""
 
     in_line = True
+    most_ahead = sys.maxsize
 
     def give(self, task: Task) -> None:
         super().give(task)
