@@ -31,7 +31,7 @@ def costs_file(folder: Path) -> Path:
 
 
 def test_it_plays_really_and_simulates_the_same_jobs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    asked = ["--over", "poll", "--values", "0.1,0.3", "--designs", "naive,claiming,inline", "--workers", "2"]
+    asked = ["--over", "poll", "--values", "0.2", "--designs", "naive,claiming,inline", "--workers", "2"]
     asked += ["--live", "--live-runs", "2", "--live-seconds", "1", "--replications", "2", "--utilisation", "0.3"]
     assert cli.main(["sweep", *asked, "--costs", str(costs_file(tmp_path)), "--output", str(tmp_path)]) == 0
     words = " ".join(capsys.readouterr().out.split())
@@ -48,7 +48,7 @@ def test_it_plays_really_and_simulates_the_same_jobs(tmp_path: Path, capsys: pyt
             assert point["live"]["measured"]["value"] > 0
             assert point["live"]["same_jobs_simulated"]["value"] > 0
     rows = list(csv.DictReader((tmp_path / "sweep-poll.csv").read_text().splitlines()))
-    assert [bool(row["live"]) for row in rows] == [True, True, False, False, True, True]
+    assert [bool(row["live"]) for row in rows] == [True, False, True]
 
 
 def test_crosses_leave_out_the_same_beginning_in_reality_and_simulated() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from simulate import cli
+from simulate import cells, cli
 from simulate.commands import experiment
 
 REPOSITORY = Path(__file__).parents[2]
@@ -24,6 +24,7 @@ seed = 5
 kind = "bursty"
 jobs = 150
 """
+KINDS = cells.catalogue()[:4]  # all of them would take long
 MINE = (REPOSITORY / "docs" / "examples" / "my_design.py").read_text()
 
 
@@ -60,7 +61,7 @@ def test_the_same_file_gives_the_same_bits_in_any_process_and_from_any_folder(tm
             "compare",
             ["compare", "--jobs", "120", "--replications", "2", "--designs", "naive,mine.py", "--workers", "2"],
         ),
-        ("compare", ["compare", "--trace", "log.csv", "--scale", "2", "--designs", "minique", "--costs", "costs.json"]),
+        ("compare", ["compare", "--trace", "log.csv", "--scale", "2", "--designs", "minique"]),
         ("sweep-poll", ["sweep", "--over", "poll", "--values", "5,10", "--designs", "naive", "--replications", "2"]),
         ("plan", ["plan", "--target", "5", "--rate", "2", "--load", "poisson", "--jobs", "300"]),
         ("theory", ["theory", "--runs", "1", "--precision", "30", "--seed", "3"]),
@@ -70,13 +71,9 @@ def test_what_was_played_is_written_down_and_plays_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stem: str, arguments: list[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cells, "catalogue", lambda: KINDS)
     Path("mine.py").write_text(MINE)
     Path("log.csv").write_text("arrived,service\n0,1\n4,2\n9,1\n")
-    Path("costs.json").write_text(
-        json.dumps({"version": 1, "costs_seconds": {}, "sleep_overshoot_seconds": 0.0, "origin": "x"})
-    )
-    if "--costs" in arguments:
-        arguments = arguments[:-2]  # a file of costs is written by `calibrate`; its own tests have one
     assert cli.main([*arguments, "--output", "first", "--save-experiment", "kept/it.toml"]) == 0
     assert cli.main(["run", "kept/it.toml", "--output", "second"]) == 0
     first, second = (json.loads(Path(folder, f"{stem}.json").read_text()) for folder in ("first", "second"))
