@@ -14,6 +14,8 @@ a shortest one.
     reduce.py     states that differ in names alone are one
     search.py     all of them, breadth-first, and whether everything drains once faults stop
     telling.py    from the states that led to a failure to its steps, with the names that they had
+    walk.py       random walks, for scopes that are too large to be searched whole
+    diary.py      the steps of a walk as events, judged by the checker of live runs
     story.py      a list of steps: told, saved, drawn
     replay.py     the same steps, one after another, on a real server
     mutants.py    the faults that it must find, and the changes on which it must be silent

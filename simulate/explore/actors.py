@@ -314,6 +314,8 @@ class Process:
         return Move("is killed, and started again", then=Actor(incarnation, self.blank(incarnation), AWAKE), cost=cost)
 
     def _moves_of_trip(self, actor: Actor, trip: Trip) -> list[Move]:
+        if trip.sent_again and not trip.drawn and not self.may_send_again(actor):
+            return [self._without_answer(actor, "has lost its patience", "")]
         found = []
         if len(trip.drawn) < len(trip.arrows):
             found.append(self._sending(actor))

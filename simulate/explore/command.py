@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from random import Random
 from typing import Any, NamedTuple
 
 from rich.console import Console
@@ -30,6 +31,9 @@ from simulate.explore.rules import RULES
 from simulate.explore.search import MANY, Progress, Result, Scope, Search
 from simulate.explore.story import NoStory, Story, Told
 from simulate.explore.subject import FILES, Change, Subject, changed
+from simulate.explore.telling import Failure
+from simulate.explore.walk import Walked, Walker, choices, shrunk
+from simulate.history import Report
 
 DEFAULT_LIMIT_STATES = 5_000_000
 DEFAULT_MEMORY_MB = 6000
@@ -103,6 +107,14 @@ def add_options(parser: argparse.ArgumentParser, positive: Callable[[Any], Calla
     bounds.add_argument(
         "--memory", type=positive(int), default=DEFAULT_MEMORY_MB, metavar="MB", help="default: %(default)s"
     )
+    bounds.add_argument(
+        "--walks",
+        type=positive(int),
+        default=0,
+        metavar="N",
+        help="for a scope that is too large: instead of all that can happen, so many random walks through it",
+    )
+    bounds.add_argument("--seed", type=int, default=1, metavar="N", help="of the first walk (default: %(default)s)")
     story = parser.add_argument_group("a story")
     story.add_argument("--replay", type=Path, metavar="STORY.json", help="step by step, on --server")
     story.add_argument(
@@ -164,6 +176,17 @@ def drawing(subject: Subject, backend: str) -> Draw:
     return lua_server(subject.lua).draw
 
 
+def _subject(changes: Sequence[Change], backend: str) -> Subject:
+    """Raises Wrong for changes that do not fit, or that the backend does not run."""
+    try:
+        subject = changed(changes)
+    except (NoSuchText, SyntaxError) as error:
+        raise Wrong(f"--break: {error}") from None
+    if subject.lua and backend == "memory":
+        raise Wrong(f"--break: {subject.lua[0].file} is a script: add --backend lua, or change memory_store.py")
+    return subject
+
+
 def explore(
     scope: Scope,
     changes: Sequence[Change],
@@ -174,13 +197,11 @@ def explore(
     every_arrow: bool = False,
 ) -> Searched:
     """One search. Raises Wrong for changes that do not fit, or that the backend does not run."""
+    subject = _subject(changes, backend)
     try:
-        subject = changed(changes)
         draw = drawing(subject, backend)
-    except (NoSuchText, SyntaxError) as error:
+    except NoSuchText as error:
         raise Wrong(f"--break: {error}") from None
-    if subject.lua and backend == "memory":
-        raise Wrong(f"--break: {subject.lua[0].file} is a script: add --backend lua, or change memory_store.py")
     began = clock()
     was_enabled = gc.isenabled()
     gc.disable()  # nothing here is a cycle, and looking through millions of tuples takes longer than the search
@@ -228,6 +249,10 @@ def run(
             raise Wrong(f"--mutant: there is none called {options.mutant!r}; known:\n  {names}")
         scope, changes = found[0].scope, (*found[0].changes, *changes)
         backend = backend_of(found[0])
+    if options.walks:
+        with watching() as progress:
+            walked = walk(scope, changes, backend, options.walks, options.seed, _bounded(progress, options.memory))
+        return _print_walks(console, scope, changes, walked, save)
     with watching() as progress:
         searched = explore(
             scope, changes, clock, backend, options.limit, _bounded(progress, options.memory),
@@ -241,6 +266,63 @@ def run(
     console.print(story.timeline(), markup=False, highlight=False, soft_wrap=True)
     save(story)
     return False
+
+
+# Random walks.
+
+
+class Walks(NamedTuple):
+    walks: int
+    steps: int
+    failure: Failure | None
+    report: Report | None
+    """What the checker of histories says of the last walk."""
+    why_not: str
+
+
+def walk(
+    scope: Scope, changes: Sequence[Change], backend: str, walks: int, seed: int, progress: Progress | None = None
+) -> Walks:
+    """Random walks until one fails, which is told as shortly as leaving out steps can make it."""
+    subject = _subject(changes, backend)
+    walker = Walker(scope, subject, drawing(subject, backend))
+    steps = 0
+    for number in range(walks):
+        rate, some = choices(Random(seed + number))
+        walked = walker.walk(rate, some)
+        steps += walked.steps
+        if walked.failure is not None:
+            rule = walked.failure.rule
+            fewer = shrunk(lambda left: _rule_of(walker.walk(rate, left)) == rule, some)  # noqa: B023
+            return Walks(number + 1, steps, walker.walk(rate, fewer).failure, None, "")
+        if walked.report is not None and walked.report.broken:
+            return Walks(number + 1, steps, None, walked.report, "")
+        if progress is not None and (why := progress(walker.seen, steps, walks - number, walked.steps)):
+            return Walks(number + 1, steps, None, walked.report, why)
+    return Walks(walks, steps, None, None, "")
+
+
+def _rule_of(walked: Walked) -> str:
+    return walked.failure.rule if walked.failure else ""
+
+
+def _print_walks(
+    console: Console, scope: Scope, changes: Sequence[Change], walked: Walks, save: Callable[..., Any]
+) -> bool:
+    console.print(f"[bold]Walked[/]: {_in_words(scope)}", soft_wrap=True)
+    console.print(f"{walked.walks:,} random walks, {walked.steps:,} steps. {walked.why_not}".rstrip(), soft_wrap=True)
+    if walked.failure is not None:
+        console.print(f"[bold red]Fails[/]: {escape(RULES[walked.failure.rule])}", soft_wrap=True)
+        story = Story.of(walked.failure, scope, changes)
+        console.print(story.timeline(), markup=False, highlight=False, soft_wrap=True)
+        save(story)
+        return False
+    if walked.report is not None and walked.report.broken:
+        for verdict in walked.report.broken:
+            console.print(f"[bold red]Fails[/]: {escape(str(verdict))}", soft_wrap=True)
+        return False
+    console.print("[bold green]Nothing failed[/] on these walks; that says nothing of others.", soft_wrap=True)
+    return True
 
 
 def _bounded(progress: Progress, megabytes: int) -> Progress:

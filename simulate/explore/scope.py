@@ -67,7 +67,7 @@ class Scope:
 
     def processes(self, subject: Subject) -> list[Process]:
         """The producer first; a reaper last."""
-        plan = [Job(_id(number), kind, number) for number, kind in enumerate(self.jobs)]
+        plan = self.plan()
         jobs = {job.id: job for job in plan}
         found: list[Process] = [ProducerProcess("producer", subject, plan, self.retries)]
         jobs |= {id: Job(id, "brief", 0) for _, id in self.planned()}
@@ -87,6 +87,10 @@ class Scope:
         if self.reaper:
             found.append(ReaperProcess("reaper", subject))
         return found
+
+    def plan(self) -> list[Job]:
+        """The producer's jobs."""
+        return [Job(_id(number), kind, number) for number, kind in enumerate(self.jobs)]
 
     def planned(self) -> list[tuple[float, str]]:
         """The slots, in seconds from the beginning, and the ids of their jobs."""

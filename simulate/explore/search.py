@@ -26,9 +26,6 @@ PATIENCE_STEPS = 4000
 
 _LOOK_UP_EVERY = 1024  # states
 
-_HARM = MASKS["crash"] | MASKS["error"]
-"""Faults by which a token may get lost."""
-
 
 @dataclass
 class Result:
@@ -70,7 +67,7 @@ class Search(System):
         scope = self.scope
         covers = _Covers(scope, self.reduced)
         bits = covers.bits
-        first, unharmed, pauses = self.first(), scope.faults & _HARM, MASKS["pause"]
+        first, pauses = self.first(), MASKS["pause"]
         # Each state with what was left of the faults, in the order in which they were found.
         states, lefts, parents = [first], array("I", [scope.faults]), array("I", [0])
         covered = {first: covers[scope.faults]}
@@ -102,7 +99,7 @@ class Search(System):
                             if mask:
                                 if not left & mask:
                                     continue
-                            elif not is_busy and not self._is_at_leisure(place, actor):
+                            elif not is_busy and not self.is_at_leisure(place, actor):
                                 is_busy = True
                             transitions += 1
                             if breaks:
@@ -117,7 +114,7 @@ class Search(System):
                                 parents.append(n)
                     try:
                         if not is_busy:
-                            self.check_rest(state, left & _HARM == unharmed)
+                            self.check_rest(state, left)
                         for then, left_then in self.later(state, left):
                             transitions += 1
                             then = in_order(then)
@@ -130,7 +127,7 @@ class Search(System):
                     except Broken as broken:
                         raise _Found(n, broken) from None
                     if state not in self._drains and self._does_not_drain(state) is not None:
-                        raise _Found(n, Broken("drains", self._never_ends(state)))
+                        raise _Found(n, Broken("drains", self.never_ends(state)))
                     if not n % _LOOK_UP_EVERY:
                         why = f"it was ended at {len(states):,} states" if len(states) > limit else ""
                         if not why and progress is not None:
@@ -151,7 +148,7 @@ class Search(System):
             result.held = {self._worlds[world][0] for world in {state & WORLD for state in states}}
         return self._ended(result, states, transitions)
 
-    def _is_at_leisure(self, place: int, actor: int) -> bool:
+    def is_at_leisure(self, place: int, actor: int) -> bool:
         """Whether what it may do now need not happen soon: who runs a job, or looks when it likes."""
         home = self._home[place]
         found = self._leisure[home].get(actor)
@@ -200,7 +197,7 @@ class Search(System):
         """
         world, actors = self.parts(state)
         for place, actor in enumerate(actors):
-            if self.processes[place].kind in ("reaper", "person") and self._is_at_leisure(place, actor):
+            if self.processes[place].kind in ("reaper", "person") and self.is_at_leisure(place, actor):
                 continue
             some = self._edges[place].get(world | actor << WORLD_BITS)
             if some is None:
@@ -208,12 +205,16 @@ class Search(System):
             for edge in some:
                 if not edge.mask:
                     return -1 if edge.breaks else self.in_order(state + edge.delta)
-        if self._rest[world] & 1:
+        if self.rests_for_good(state):
             return None
         try:
             return self.in_order(next(self.later(state, MASKS["expiry"]))[0])
         except Broken:
             return None  # the search will come there by itself
+
+    def rests_for_good(self, state: int) -> bool:
+        """Whether all that is stored has come to an end."""
+        return bool(self._rest[state & WORLD] & 1)
 
     def _does_not_drain(self, state: int) -> int | None:
         """A state from which it goes on for ever; None when all drains."""
@@ -229,7 +230,7 @@ class Search(System):
         self._drains |= walked
         return None
 
-    def _never_ends(self, state: int) -> str:
+    def never_ends(self, state: int) -> str:
         for_ever = self._does_not_drain(state)
         under_way = rules.seen(self.contents_of(state if for_ever is None else for_ever)).states
         left = [f"{name_of(id)} is {state}" for id, state in under_way.items() if state not in ("done", "failed")]

@@ -121,8 +121,9 @@ class System:
         key = (contents, past)
         number = self._world_numbers.get(key)
         if number is None:
-            bits = (rules.is_at_rest, rules.is_waiting, rules.is_over)
-            self._rest.append(sum(int(holds(contents)) << n for n, holds in enumerate(bits)))
+            is_at_rest = rules.is_at_rest(contents) and self._all_fired(past)
+            bits = (is_at_rest, rules.is_waiting(contents), rules.is_over(contents))
+            self._rest.append(sum(int(holds) << n for n, holds in enumerate(bits)))
             number = self._world_numbers[key] = len(self._worlds)
             assert number < WORLD, "more states of the server than there is room for"
             self._worlds.append(key)
@@ -144,6 +145,17 @@ class System:
     def parts(self, state: int) -> tuple[int, list[int]]:
         """The world of a state, and its actors."""
         return state & WORLD, [state >> shift & ACTOR for shift in self._shifts]
+
+    @property
+    def worlds(self) -> int:
+        """How many states of the server are known."""
+        return len(self._worlds)
+
+    def values(self, state: int) -> tuple[Contents, Past]:
+        return self._worlds[state & WORLD]
+
+    def value_of(self, place: int, actor: int) -> Actor:
+        return self._actors[self._home[place]][actor]
 
     def contents_of(self, state: int) -> Contents:
         return self._worlds[state & WORLD][0]
@@ -175,6 +187,10 @@ class System:
 
     def _number(self, table: dict[Any, int], value: Any) -> int:
         return table.setdefault(value, len(table))
+
+    def is_possible(self, place: int, world: int, option: Option) -> bool:
+        """Whether the move can be made: nobody hears a bell that is silent."""
+        return not isinstance(option.move.arrow, Bell) or bool(self.play(place, world, option))
 
     def play(self, place: int, world: int, option: Option) -> list[Played]:
         """What may become of one move in one world; nothing when it cannot be made. Raises Broken.
@@ -442,6 +458,15 @@ class System:
         is_quiet = all(self._rests_how(place, actor) == 2 for place, actor in enumerate(self.parts(state)[1]))
         return QUIET_SECONDS if is_quiet else PAUSE_SECONDS
 
+    def begun(self, state: int, then: int, leap: float) -> tuple[str, ...]:
+        """Whose tick had begun before the time passed that lies between two states."""
+        befores, afters = self.parts(state)[1], self.parts(then)[1]
+        return tuple(
+            process.name
+            for place, process in enumerate(self.processes)
+            if self.later_actors(place, befores[place], leap).index(afters[place])
+        )
+
     def check_kept(self, state: int) -> None:
         """Nobody was slow, and a lease runs out: it must not be that of a worker that is there. Raises Broken."""
         contents = self.contents_of(state)
@@ -458,10 +483,15 @@ class System:
             if isinstance(process, WorkerProcess):
                 yield process, self._actors[self._home[place]][actor]
 
-    def check_rest(self, state: int, is_unharmed: bool) -> None:
-        """What must hold when all wait; after a fault a wake-up may be lost, until the next look. Raises Broken."""
-        rest = self._rest[state & WORLD]
-        if self._planned:
+    def check_rest(self, state: int, left: int) -> None:
+        """What must hold when all wait, with these faults left. Raises Broken.
+
+        After a crash or an error a wake-up may be lost until the next look; and a scheduler that was paused may go by
+        what it was told before, until its next look.
+        """
+        rest, used = self._rest[state & WORLD], self.scope.faults - left
+        is_unharmed = not used & (MASKS["crash"] | MASKS["error"])
+        if self._planned and not used & MASKS["pause"]:
             self._check_slots(state)
         if rest & 1:
             return
@@ -474,6 +504,10 @@ class System:
                 for id, claim in holders.items():
                     if claim.startswith((name, process.lost)):
                         raise Broken("stranded", f"{name_of(id)} is leased by {claim}, and {process.name} rests")
+
+    def _all_fired(self, past: Past) -> bool:
+        known = {id for id, _ in past.jobs} if self._planned else set[str]()
+        return all(id in known for _, id in self._planned)
 
     def _check_slots(self, state: int) -> None:
         """All wait, so each slot whose time has come has been fired. Raises Broken."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from minique.store import Arrow
-from simulate.explore.actors import Note
+from simulate.explore.actors import Move, Note
 from simulate.explore.contents import Bell, Contents
 from simulate.explore.rules import Broken
 from simulate.explore.system import Option, Played, System
@@ -72,7 +72,7 @@ def tell(search: System, path: Sequence[_State], broken: Broken, is_last_move: b
         steps.append(step)
         after.append(contents)
     elif broken.rule != "drains":
-        broken = _amiss(whole, state, broken)
+        broken = _amiss(whole, state, left, broken)
     return Failure(broken.rule, broken.why, tuple(steps), tuple(after))
 
 
@@ -89,28 +89,29 @@ def _steps(whole: System, state: int, left: int) -> Iterator[tuple[Step, int, in
                 continue
             for one in outcomes:
                 now = [one.actor if n == place else other for n, other in enumerate(actors)]
-                yield _step(whole, place, option, one), whole.state(one.world, now), left - option.unit
+                yield step_of(whole, place, option, one), whole.state(one.world, now), left - option.unit
     leap = whole.leap_of(state)
     try:
         for then, left_then in whole.later(state, left):
-            begun = tuple(
-                process.name
-                for place, process in enumerate(whole.processes)
-                if whole.later_actors(place, actors[place], leap).index(whole.parts(then)[1][place])
-            )
+            begun = whole.begun(state, then, leap)
             yield Step("time", f"{leap:g} seconds pass", left != left_then, seconds=leap, begun=begun), then, left_then
     except Broken:
         return
 
 
-def _step(whole: System, place: int, option: Option, one: Played) -> Step:
+def step_of(whole: System, place: int, option: Option, one: Played) -> Step:
+    """A move and what became of it."""
     move = option.move
     answer = whole.answer(one.answer) if move.arrow is not None else None
-    is_fault = bool(move.cost) or "kills it" in move.label
     name = whole.processes[place].name
     return Step(
-        name, move.label, is_fault, move.arrow, move.stamp, answer, move.notes, silent=one.silent, order=one.order
+        name, move.label, is_fault(move), move.arrow, move.stamp, answer, move.notes, silent=one.silent, order=one.order
     )
+
+
+def is_fault(move: Move) -> bool:
+    """Whether it is something that should not happen."""
+    return bool(move.cost) or "kills it" in move.label
 
 
 def _last(whole: System, state: int, left: int, broken: Broken) -> tuple[Step, Contents, Broken]:
@@ -130,19 +131,18 @@ def _last(whole: System, state: int, left: int, broken: Broken) -> tuple[Step, C
                 if move.arrow is not None:
                     contents, answer, order = whole.draw_broken(world, option)
                 name = whole.processes[place].name
-                is_fault = bool(move.cost) or "kills it" in move.label
-                last = Step(name, move.label, is_fault, move.arrow, move.stamp, answer, move.notes, order=order)
+                last = Step(name, move.label, is_fault(move), move.arrow, move.stamp, answer, move.notes, order=order)
                 return last, contents, found
     raise AssertionError(f"nothing breaks here as it did in the search: {broken}")
 
 
-def _amiss(whole: System, state: int, broken: Broken) -> Broken:
+def _amiss(whole: System, state: int, left: int, broken: Broken) -> Broken:
     """What is wrong in a state, in its own names."""
     try:
         if broken.rule == "kept":
             whole.check_kept(state)
         else:
-            whole.check_rest(state, broken.rule == "wake-up")
+            whole.check_rest(state, left)
     except Broken as found:
         return found
     raise AssertionError(f"nothing is wrong here as it was in the search: {broken}")
