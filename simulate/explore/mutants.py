@@ -231,6 +231,10 @@ MUTANTS: tuple[Mutant, ...] = (
     _one("a scheduler fires only the latest slot", "what was missed while it was away is never made up for",
          _scope("brief", expiries=1, slots=2), SCHEDULER,
          "            fires += [(place, _fire(planned, slot)) for slot in slots]", "            fires += [(place, _fire(planned, slot)) for slot in slots[-1:]]"),
+    Mutant("a scheduler sleeps past a slot", "it is fired, but late", _scope("brief", slots=1), (
+        Change(SCHEDULER, "LONGEST_REST_SECONDS = 5.0", "LONGEST_REST_SECONDS = 60.0"),
+        Change(SCHEDULER, "waits = [entry.at - recurring.now for entry in self.state.plan if entry.at is not None]", "waits = list[float]()"),
+    )),
     # What is kept, and for how long.
     _one("a job's record is kept for a while only", "who waits too long is forgotten",
          _scope("plain", "plain", crashes=1, expiries=1), STORE,

@@ -231,9 +231,12 @@ class Search(System):
         return None
 
     def never_ends(self, state: int) -> str:
+        """Of a state from which it goes on for ever, what is left."""
         for_ever = self._does_not_drain(state)
-        under_way = rules.seen(self.contents_of(state if for_ever is None else for_ever)).states
+        contents, past = self.values(state if for_ever is None else for_ever)
+        under_way, known = rules.seen(contents).states, dict(past.jobs)
         left = [f"{name_of(id)} is {state}" for id, state in under_way.items() if state not in ("done", "failed")]
+        left += [f"{name_of(id)} is not fired" for _, id in self._planned if id not in known]
         return f"from here on, for ever: {', '.join(left)}"
 
 

@@ -5,6 +5,7 @@ Faults are put into the code on purpose; the catalogue of them is `simulate/expl
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import time
 from collections.abc import Iterator
@@ -198,6 +199,43 @@ class TestWhatShips:
             print(f"\n  {result.states:,} states, {result.transitions / searched.seconds:,.0f} transitions/s")
         assert result.failure is None
         assert (result.states, result.transitions) == (532_388, 2_333_010)
+
+
+SOAK_SECONDS, SOAK_MB = 900, 6000
+"""Bounds of each of the scopes below, which may be too large to be searched whole."""
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    "scope",
+    [
+        Scope(3, ("plain", "plain", "plain"), 1, 0, 1),
+        Scope(3, ("plain", "once", "delayed"), 1, 0, 1, schedulers=2),
+        Scope(2, ("plain", "plain"), 2, 1, 2, stops=1),
+        Scope(2, ("plain", "dies"), 1, 1, 1, acts=2),
+        Scope(2, ("brief",), 1, 1, 1, slots=2, schedulers=2),
+    ],
+    ids=str,
+)
+def test_nothing_breaks_as_far_as_it_is_searched(scope: Scope, capsys: pytest.CaptureFixture[str]) -> None:
+    began = time.monotonic()
+
+    def bounded(states: int, transitions: int, left: int, depth: int) -> str:
+        over = [f"after {SOAK_SECONDS} s"] if time.monotonic() - began > SOAK_SECONDS else []
+        over += [f"at {SOAK_MB:,} MB"] if resident_mb() > SOAK_MB else []
+        return f"ended {over[0]} with {left:,} states to look at, {depth} steps deep" if over else ""
+
+    result = explore(scope, (), time.monotonic, limit=10**9, progress=bounded).result
+    with capsys.disabled():
+        how_far = "searched whole" if result.is_whole else result.why_not
+        print(f"\n  {scope}: {result.states:,} states, {result.transitions:,} transitions; {how_far}")
+    assert result.failure is None
+
+
+def resident_mb() -> float:
+    """What this process holds now; the largest it ever held says nothing of the second scope."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1]) if Path("/proc/self/statm").exists() else 0
+    return pages * resource.getpagesize() / 2**20
 
 
 class TestTeeth:
