@@ -26,6 +26,9 @@ DESCRIBED_VERBS = ("compare", "sweep", "plan", "theory")
 NOT_DESCRIBED = ("help", "output", "json", "html", "save_experiment", "live", "live_runs", "live_seconds")
 """Where results go and how they are shown is no part of an experiment, nor what no file can repeat."""
 
+CALLED = {"load": "kind", "faults": "words"}
+"""What an option is called that has the name of its table: `--load KIND` is the kind in [load]."""
+
 COSTS, FILES = "costs", "files"
 """Tables that are no groups of options."""
 
@@ -51,8 +54,7 @@ def keys(parser: argparse.ArgumentParser) -> Iterator[Key]:
         for action in group._group_actions:
             if action.option_strings and action.dest not in NOT_DESCRIBED:
                 option = action.option_strings[-1].lstrip("-")
-                # `--load KIND` is the kind that stands in the table [load].
-                yield Key(table, "kind" if option == table else option, action)
+                yield Key(table, CALLED.get(table, option) if option == table else option, action)
 
 
 # Writing.
@@ -68,7 +70,7 @@ def described(options: argparse.Namespace, folder: Path | None = None) -> dict[s
     tables: dict[str, dict[str, Any]] = {}
     for key in keys(parser):
         value = getattr(options, key.action.dest)
-        if key.name == COSTS or value is None:
+        if key.name == COSTS or value is None or value is False:
             continue
         into = tables.setdefault(key.table, {}) if key.table else found
         into[key.name] = written(value, folder)

@@ -62,6 +62,7 @@ def test_the_same_file_gives_the_same_bits_in_any_process_and_from_any_folder(tm
             ["compare", "--jobs", "120", "--replications", "2", "--designs", "naive,mine.py", "--workers", "2"],
         ),
         ("compare", ["compare", "--trace", "log.csv", "--scale", "2", "--designs", "minique"]),
+        ("compare", ["compare", "--jobs", "90", "--designs", "minique", "--faults", "kill=1,slow=10x30s,lost=2"]),
         ("sweep-poll", ["sweep", "--over", "poll", "--values", "5,10", "--designs", "naive", "--replications", "2"]),
         ("plan", ["plan", "--target", "5", "--rate", "2", "--load", "poisson", "--jobs", "300"]),
         ("theory", ["theory", "--runs", "1", "--precision", "30", "--seed", "3"]),
