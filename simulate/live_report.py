@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from simulate.live import MEASURES, Result, summary
-from simulate.plots import COLOURS, DASHES, DOTS_PER_INCH, PIXELS_WIDE, SHORTEST_SECONDS, duration, tidy
+from simulate.plots import DOTS_PER_INCH, PIXELS_WIDE, SHORTEST_SECONDS, duration, look, tidy
 from simulate.report import written
 
 ROW_INCHES = 4.4
@@ -90,15 +90,15 @@ def live_figure(found: Result) -> Figure:
     for axis, name in zip(axes, names, strict=True):
         longest = 0.0
         for pair in (pair for pair in found.pairs if pair.load.name == name):
-            place = found.setting.designs.index(pair.design)
+            own = look(pair.design)
             shares = np.linspace(0, 1, LINE_POINTS, endpoint=False)
             shown = np.maximum(np.quantile(pair.predicted, shares), SHORTEST_SECONDS)
             label = NAMES[pair.design]
-            axis.plot(shown, 1 - shares, color=COLOURS[place], linestyle=DASHES[place], label=label)
+            axis.plot(shown, 1 - shares, color=own.colour, linestyle=own.dashes, label=label)
             marks = (np.arange(CROSSES) + 0.5) / CROSSES
             real = np.median([np.quantile(run.waiting, marks) for run in pair.runs], axis=0)
             axis.plot(
-                np.maximum(real, SHORTEST_SECONDS), 1 - marks, "x", color=COLOURS[place], markersize=7,
+                np.maximum(real, SHORTEST_SECONDS), 1 - marks, "x", color=own.colour, markersize=7,
                 markeredgewidth=1.6,
             )  # fmt: skip
             longest = max(longest, float(shown.max()), float(real.max()))
