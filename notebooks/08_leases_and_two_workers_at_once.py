@@ -68,8 +68,8 @@ mq.store.claim(clock.stamp(), "ada:1", "charges", limit=1, lease_seconds=LEASE)
 look_into(mq, names)
 
 # %% [markdown]
-# Look what has happened. The order has left the queue, but its text is still there, under `job:`. It is `leased`, under `ada:1`; and in
-# `leases`, a sorted set by time, stands until when. (`00charges`: first in its claim, from the queue `charges`. Lesson 03: a sorted set, and “what is over by now?” is one command.)
+# Look what has happened. The order has left the queue, but its text is still there, under `job:`. It is `leased`, under `ada:1` (and came from `charges`); and in
+# `leases`, a sorted set by time, stands until when. (Lesson 03: a sorted set, and “what is over by now?” is one command.)
 #
 # Three seconds later she renews. Then she is silent. At second twelve somebody looks: nothing to be done, her lease has one second
 # left. At second fourteen somebody looks again:
