@@ -508,6 +508,16 @@ def loads(setting: Setting, costs: Costs, overshoot: float, trace: Load | None =
     ]
 
 
+def play(
+    url: str, namespace: str, name: str, load: Load, setting: Setting, phase: float, advance: Advance
+) -> Played:  # fmt: skip
+    """Plays a load once, as the design of that name; the server is that of the URL. Raises BenchError."""
+    if name == "naive":
+        return play_naive(load, setting.every, phase, setting.way, advance)
+    mode = "inline" if name == "inline" else "fork"
+    return play_minique(url, namespace, load, setting.workers, mode, setting.way, advance)
+
+
 def live(
     setting: Setting, chosen: Sequence[tuple[str, Load]], costs: Costs, overshoot: float,
     advance: Advance = lambda jobs: None,
@@ -528,13 +538,7 @@ def live(
                 def tell(jobs: float, before: float = done) -> None:
                     advance(before + jobs)
 
-                if name == "naive":
-                    played = play_naive(load, setting.every, phase, setting.way, tell)
-                else:
-                    mode = "inline" if name == "inline" else "fork"
-                    namespace = f"live-{turn}-{place}"
-                    played = play_minique(here.url, namespace, load, setting.workers, mode, setting.way, tell)
-                runs[place].append(played)
+                runs[place].append(play(here.url, f"live-{turn}-{place}", name, load, setting, phase, tell))
                 done += load.jobs
     machine["load before"] = [round(one, 2) for one in before]
     machine["load after"] = [round(one, 2) for one in os.getloadavg()]

@@ -179,8 +179,9 @@ def raw_enqueue(url: str, ones: int, many: int) -> Figures:
 
 
 def raw_fork(url: str, number: int) -> Figures:
-    """Bare fork and wait of a process that has imported what the worker has."""
-    server = Server(url)
+    """Bare fork and wait of a worker's process: with what it has imported and in memory, its connections, its jobs."""
+    contender, server = make(MINIQUE["fork"], url), Server(url)
+    contender.enqueue_many(range(number))
     before = meter.read(server)
     for n in range(number):
         child = os.fork()

@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from simulate import calibrate, experiments, live, live_report
+from simulate import calibrate, experiments, live, live_check, live_check_report, live_report
 from simulate.commands.files import prepared, save_figure, save_rows, save_text
 from simulate.commands.options import (
     FINE,
@@ -23,6 +23,8 @@ from simulate.commands.options import (
 from simulate.commands.terminal import console, ended_by_term, progress_bar
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from simulate.commands.options import Verbs
 
 
@@ -50,9 +52,14 @@ def add(verbs: "Verbs") -> None:
     one.add_argument(
         "--utilisations",
         type=numbers,
-        default=asked.utilisations,
         metavar="X,X",
-        help="effective shares of its own processes that a generated load keeps busy (default: 0.5,0.9)",
+        help="effective shares of its own processes that a generated load keeps busy (default: 0.5,0.9; with --check "
+        "also 0.3 and 0.7)",
+    )
+    one.add_argument(
+        "--check",
+        action="store_true",
+        help="say of each design and load whether the simulator was right, with costs learnt anew in every turn",
     )
     one.add_argument(
         "--variance",
@@ -74,8 +81,12 @@ def run(options: argparse.Namespace, clock: Clock) -> int:
     chosen_seed(options)
     if options.trace is None and (options.scale or options.limit):
         raise UsageError("--scale and --limit need --trace FILE; for a generated load give --service or --seconds")
+    if options.trace is not None and options.check:
+        raise UsageError("--check makes its own loads, so that costs can be learnt from others: leave out --trace")
     folder = prepared(options.output)
     trace = None
+    usual = live_check.UTILISATIONS if options.check else live.Setting().utilisations
+    options.utilisations = options.utilisations or usual
     if options.trace is not None:
         trace = chosen_trace(options)
     kept = ("workers", "utilisations", "service", "variance", "seconds", "every", "repeat", "seed")
@@ -91,6 +102,10 @@ def run(options: argparse.Namespace, clock: Clock) -> int:
                 with progress_bar(calibrate.STEPS, clock, "calibrating", "steps") as advance:
                     learnt = calibrate.calibrate(advance)
                 known = learnt.costs, learnt.overshoot
+            if options.check:
+                with progress_bar(live_check.work(setting, *known), clock, "playing") as advance:
+                    checked = live_check.check(setting, *known, advance)
+                return checked_files(options, folder, checked)
             chosen = live.loads(setting, *known, trace)
             with progress_bar(setting.repeat * sum(load.jobs for _, load in chosen), clock, "playing") as advance:
                 found = live.live(setting, chosen, *known, advance)
@@ -105,4 +120,18 @@ def run(options: argparse.Namespace, clock: Clock) -> int:
         print(text, end="")
     else:
         live_report.report(console(), found, {"Figure": figure, "JSON": data, "CSV": table})
+    return FINE
+
+
+def checked_files(options: argparse.Namespace, folder: "Path", found: live_check.Checked) -> int:
+    """Write and show what `--check` found."""
+    text = experiments.as_json(found.to_dict())
+    figure, data, table = (folder / f"live-check.{kind}" for kind in ("png", "json", "csv"))
+    save_figure(figure, live_check_report.figure(found))
+    save_text(data, text)
+    save_rows(table, live_check_report.HEADER, live_check_report.rows(found))
+    if options.json:
+        print(text, end="")
+    else:
+        live_check_report.report(console(), found, {"Figure": figure, "JSON": data, "CSV": table})
     return FINE

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simulate import cli, live, live_jobs
+from simulate import cli, live, live_check, live_jobs
 from simulate.bench import BenchError
 from simulate.costs import FREE, Costs
 from simulate.plots import PIXELS_WIDE
 from simulate.recursion import first_come_first_served
+from simulate.workload import Load
 from tests.processes import PATIENCE_SECONDS, children, is_alive, needs_proc
 from tests.servers import RealServer, find_valkey, required, until
 from tests.simulate.helpers import load_of
@@ -183,3 +184,54 @@ def test_work_takes_as_long_as_it_should_asleep_or_busy() -> None:
     for way in live_jobs.WAYS:
         began, ended = live_jobs.run(0.01, way)
         assert ended - began >= 0.01
+
+
+class TestCheck:
+    def cell(self, measure: str, *ratios: float) -> live_check.Cell:
+        return live_check.Cell("minique", 0.5, 0.5, 10, measure, ratios, (1.0,) * len(ratios))
+
+    def test_the_median_of_the_turns_is_judged_by_the_aim_of_its_measure(self) -> None:
+        assert self.cell("mean", 1.04, 0.5, 1.04).is_within
+        assert not self.cell("mean", 1.06, 1.06, 1.0).is_within
+        assert self.cell("p99", 0.91, 0.91, 3.0).is_within
+        assert not self.cell("p99", 0.89, 0.5, 1.0).is_within
+
+    def test_wake_ups_differ_as_they_did_and_nothing_else_does(self) -> None:
+        # given jobs that found an idle worker, and two that had to wait for one
+        waiting = np.array([0.002] * 1000 + [0.1, 0.5])
+        alone = np.array([0.001, 0.001, 0.001, 0.005])
+        # when
+        found = live_check.scattered(waiting, alone, 1)
+        # then
+        assert set(np.round(found[:1000], 6)) == {0.001, 0.005}
+        assert float(found[:1000].mean()) == pytest.approx(0.002, rel=0.2)
+        assert found[1000:].tolist() == [0.1, 0.5]
+        assert live_check.scattered(waiting, alone, 1).tolist() == found.tolist()
+
+    def test_a_pilot_teaches_what_its_run_cost(self) -> None:
+        # given a run whose jobs all begin 3 ms after they come, and take 1 ms longer than asked
+        arrived = np.arange(20) * 0.1
+        load = Load("pilot", "", arrived, np.full(20, 0.05))
+        began = arrived + 0.003
+        run = live.Played(arrived, arrived, arrived, began, began + 0.051, 0.0)
+        # when
+        costs, longer, alone = live_check.lesson("inline", load, run, Costs(), live.Setting())
+        # then
+        assert longer == pytest.approx(0.001)
+        assert alone == pytest.approx(0.003)
+        assert 2 * costs.round_trip + costs.wake_up + costs.in_line == pytest.approx(0.003)
+
+    def test_it_says_of_each_design_and_load_whether_the_simulator_was_right(self, tmp_path: Path) -> None:
+        words = ("--check", "--designs", "inline,naive", "--utilisations", "0.5", "--costs", costs_file(tmp_path))
+        run = start(tmp_path, "live", *TINY, *words)
+        output, errors = run.communicate(timeout=240)
+        assert (run.returncode, errors) == (0, "")
+        assert "of 8 are within the aim" in " ".join(output.split())
+        assert max(map(len, output.splitlines())) <= 100
+        results = tmp_path / "results"
+        found = json.loads((results / "live-check.json").read_text())
+        assert [cell["measure"] for cell in found["cells"]] == [*live.MEASURES] * 2
+        assert all(cell["measured"][0] > 0 and cell["predicted"][0] > 0 for cell in found["cells"])
+        assert len((results / "live-check.csv").read_text().splitlines()) == 1 + 8
+        picture = (results / "live-check.png").read_bytes()
+        assert int.from_bytes(picture[16:20]) == PIXELS_WIDE

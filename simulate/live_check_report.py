@@ -1,0 +1,120 @@
+"""What `live --check` shows: for each design and load, whether the simulator was right; as a table and as a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import groupby
+from pathlib import Path
+from statistics import median
+
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from simulate.live import MEASURES
+from simulate.live_check import AIMS, PILOT_UTILISATION, Cell, Checked
+from simulate.live_report import NAMES
+from simulate.plots import COLOURS, DOTS_PER_INCH, PIXELS_WIDE, duration, tidy
+from simulate.report import written
+
+PANEL_INCHES = 4.0
+MARKS = ("o", "s", "D", "^")
+APART = 0.022
+"""Between the measures of one load, on the axis of utilisation."""
+CUT = 0.3
+"""The figure shows differences up to this share; what is beyond stands at its edge."""
+
+HEADER = ["design", "utilisation", "jobs", "measure", "turn", "predicted", "measured", "ratio", "aim", "within"]
+
+
+def rows(found: Checked) -> list[list[str]]:
+    """One row for each number of each turn, for CSV; `within` is said of the median of all turns."""
+    return [
+        [
+            cell.design,
+            f"{cell.utilisation:g}",
+            str(cell.jobs),
+            cell.measure,
+            str(turn),
+            f"{said:.9g}",
+            f"{real:.9g}",
+            f"{ratio:.6g}",
+            f"{AIMS[cell.measure]:g}",
+            "yes" if cell.is_within else "no",
+        ]
+        for cell in found.cells
+        for turn, (said, real, ratio) in enumerate(zip(cell.predicted, cell.measured, cell.ratios, strict=True), 1)
+    ]
+
+
+def by_load(found: Checked) -> list[list[Cell]]:
+    """The cells of each design under each load."""
+    return [list(some) for _, some in groupby(found.cells, lambda cell: (cell.design, cell.utilisation))]
+
+
+def report(console: Console, found: Checked, files: Mapping[str, Path]) -> None:
+    """Tables and words on standard output."""
+    table = Table(title="Waiting: predicted over measured", title_justify="left", title_style="bold")
+    table.add_column("design, utilisation")
+    table.add_column("jobs", justify="right")
+    table.add_column("")
+    for name in MEASURES:
+        table.add_column(f"{name} (±{AIMS[name]:.0%})", justify="right")
+    for cells in by_load(found):
+        first = cells[0]
+        name = f"{NAMES[first.design]}, {first.utilisation:g}"
+        table.add_row(name, f"{first.jobs:,}", "predicted", *(duration(median(one.predicted)) for one in cells))
+        table.add_row("", "", "measured", *(duration(median(one.measured)) for one in cells))
+        verdicts = (f"{one.ratio - 1:+.1%} {'pass' if one.is_within else '[bold]MISS[/]'}" for one in cells)
+        table.add_row("", "", "difference", *verdicts, end_section=True)
+    console.print()
+    console.print(table)
+    within = sum(cell.is_within for cell in found.cells)
+    setting, machine = found.setting, found.machine
+    console.print(
+        f"[bold]{within} of {len(found.cells)}[/] are within the aim. The difference is the median of {setting.repeat} "
+        "turns; in each, costs were learnt from a short run of another load, at a utilisation of "
+        f"{PILOT_UTILISATION:g}, and what was predicted then was played."
+    )
+    spreads = ", ".join(f"{NAMES[name]} {found.noise(name):.0%}" for name in setting.designs)
+    console.print(
+        "[bold]Noise[/]: how far the mean waits of equal runs lay apart, the highest from the lowest, at worst: "
+        f"{spreads}. No prediction can be right more often than equal runs are alike. Load average before "
+        f"{machine['load before']}, after {machine['load after']}, of {machine['cpus']} processors."
+    )
+    console.print("[bold]Here[/]: " + escape(", ".join(f"{name} {value}" for name, value in machine.items())))
+    written(console, files)
+
+
+def figure(found: Checked) -> Figure:
+    """Predicted over measured, for each design a panel: each turn as a small dot, the median as a mark."""
+    designs = found.setting.designs
+    drawn = Figure(figsize=(PIXELS_WIDE / DOTS_PER_INCH, PANEL_INCHES + 0.6), dpi=DOTS_PER_INCH, layout="constrained")
+    panels = drawn.subplots(1, len(designs), squeeze=False, sharey=True)[0]
+    for axes, design in zip(panels, designs, strict=True):
+        axes.axhspan(-AIMS["p50"], AIMS["p50"], color="#000000", alpha=0.06, linewidth=0, label="aim of percentiles")
+        axes.axhspan(-AIMS["mean"], AIMS["mean"], color="#000000", alpha=0.08, linewidth=0, label="of the mean")
+        axes.axhline(0, color="#888888", linewidth=1)
+        for place, measure in enumerate(MEASURES):
+            cells = [cell for cell in found.cells if cell.design == design and cell.measure == measure]
+            at = [cell.utilisation + (place - 1.5) * APART for cell in cells]
+            for x, cell in zip(at, cells, strict=True):
+                shown = [cut(ratio - 1) for ratio in cell.ratios]
+                axes.plot([x] * len(shown), shown, ".", color=COLOURS[place], markersize=4, alpha=0.6)
+            medians = [cut(cell.ratio - 1) for cell in cells]
+            axes.plot(at, medians, MARKS[place], color=COLOURS[place], markersize=7, label=measure)
+        axes.set_title(NAMES[design])
+        axes.set_xlabel("utilisation")
+        axes.set_xticks(found.setting.utilisations)
+        axes.set_xlim(min(found.setting.utilisations) - 0.1, max(found.setting.utilisations) + 0.1)
+        tidy(axes)
+    panels[0].set_ylim(-CUT * 1.05, CUT * 1.05)
+    panels[0].yaxis.set_major_formatter(lambda value, _: f"{value:+.0%}")
+    panels[0].set_ylabel("predicted over measured, less one")
+    drawn.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=6, frameon=False)
+    return drawn
+
+
+def cut(difference: float) -> float:
+    return max(-CUT, min(CUT, difference))
