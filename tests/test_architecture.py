@@ -291,6 +291,7 @@ ALONE = {
         "benches.throughput",
         "benches.players",
         "benches.neighbours",
+        "benches.simulator",
         "chaos.conductor",
         "chaos.jobs",
         "chaos.server",
@@ -304,6 +305,7 @@ ALONE = {
         "chaos.server",
         "benches.players",
         "benches.contenders.of_rq",
+        "designs.faithful",  # to a server within this process
     },
 }
 
