@@ -80,6 +80,13 @@ def add_options(parser: argparse.ArgumentParser, positive: Callable[[Any], Calla
     scope.add_argument("--no-reaper", action="store_true", help="workers reap, and nobody else")
     scope.add_argument("--batch", type=_up_to(5), default=0, metavar="N", help="jobs in-line, claimed N at a time")
     scope.add_argument(
+        "--ahead",
+        type=_up_to(5, 1),
+        default=1,
+        metavar="N",
+        help="children forked ahead, and short jobs claimed together",
+    )
+    scope.add_argument(
         "--every-arrow", action="store_true", help="also those that change nothing are steps of their own"
     )
     what = parser.add_argument_group("what is explored")
@@ -237,6 +244,7 @@ def run(
         schedulers=options.schedulers,
         reaper=not options.no_reaper,
         batch=options.batch,
+        ahead=options.ahead,
         stops=options.stops,
         acts=options.acts,
         slots=options.slots,

@@ -193,6 +193,12 @@ MUTANTS: tuple[Mutant, ...] = (
          "        self._change(stop_at=stop_at, ended=(*state.ended, *back))",
          "        back = (store.Release(state.claim),) if state.running else back\n"
          "        self._change(stop_at=stop_at, ended=(*state.ended, *back))"),
+    # Short jobs, claimed together, each in a child of its own.
+    _one("what is put back is not told", "it waits until the lease runs out", _scope("plain", "plain", "plain", ahead=2), WORKER,
+         "        self.state = self.state._replace(held=(), ended=(*self.state.ended, back))", "        self.state = self.state._replace(held=())"),
+    _one("what is put back is begun all the same", "two run it at once", _scope("plain", "plain", "plain", ahead=2), WORKER,
+         "        self.state = self.state._replace(held=(), ended=(*self.state.ended, back))",
+         "        self.state = self.state._replace(ended=(*self.state.ended, back))"),
     # A person.
     _one("claim takes what was cancelled", "a cancelled job runs", _scope(acts=1), STORE,
          "_OVER_MARKS = (DONE_MARK, GONE_MARK)", "_OVER_MARKS = (DONE_MARK,)"),

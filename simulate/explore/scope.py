@@ -49,6 +49,8 @@ class Scope:
     retries: int = 1
     batch: int = 0
     """Above 0: workers run jobs in-line, and claim so many at a time."""
+    ahead: int = 1
+    """Above 1: so many children are forked ahead, and so many jobs claimed together while they are short."""
     stops: int = 0
     """Workers that are told to stop, wherever they are; another is started in their place."""
     acts: int = 0
@@ -79,7 +81,9 @@ class Scope:
             for n in range(1, schedulers + 1)
         ]
         found += [
-            WorkerProcess(f"worker-{n}", subject, jobs, self.retries, self.batch, self.stops > 0, self.errors > 0)
+            WorkerProcess(
+                f"worker-{n}", subject, jobs, self.retries, self.batch, self.stops > 0, self.errors > 0, self.ahead
+            )
             for n in range(1, self.workers + 1)
         ]
         if self.acts:

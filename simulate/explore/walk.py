@@ -54,9 +54,9 @@ class Walker:
     def __init__(self, scope: Scope, subject: Subject, draw: Draw) -> None:
         self.scope = scope
         self._search = Search(scope, subject, draw, reduced=False)
-        # How long a walk takes is not bounded, so nothing is late. And a worker that stops gives back what it has not
-        # begun, so that another may start it after what was sent later.
-        ordered = frozenset[str]() if scope.stops or scope.batch else None
+        # How long a walk takes is not bounded, so nothing is late. And a worker that stops, or whose job is slow, gives
+        # back what it has not begun, so that another may start it after what was sent later.
+        ordered = frozenset[str]() if scope.stops or scope.batch or scope.ahead > 1 else None
         self._promises = history.Promises(late_bound=float("inf"), ordered_queues=ordered)
 
     @property

@@ -92,6 +92,7 @@ class WorkerProcess(Process):
         batch: int = 0,
         stops: bool = False,
         may_lose_server: bool = False,
+        ahead: int = 1,
     ) -> None:
         super().__init__(name, subject)
         self._may_stop = stops
@@ -100,10 +101,12 @@ class WorkerProcess(Process):
         self._registry = Registry()
         self._registry.add(job_class(retries))
         self._settings = subject.worker.__dict__["Settings"](
-            subscription=Subscription.parse("*"), batch_limit=max(1, batch)
+            subscription=Subscription.parse("*"), batch_limit=max(1, batch, ahead)
         )
         self._lease = self._settings.lease
         self._child = _InLine(jobs) if batch else _Child(jobs)
+        if not batch:
+            self._child.most_ahead = ahead
         self._workers: dict[int, Any] = {}
         self._blank = self._clamped(subject.worker.__dict__["State"](), 0.0)
         self.is_named_as_told = bool(self.part(self.first()).name == self.name_of(1))
@@ -199,8 +202,9 @@ class WorkerProcess(Process):
     def sending_again(self, actor: Actor, trip: Trip) -> Actor:
         # A worker whose trip is lost says the same with its next tick. So if no time has passed, to send again is to be
         # where it was before this one; and whether it did so once already makes no difference, for the same reason.
-        # One that may be told to stop meanwhile is another matter: it would not say the same then.
-        if not trip.age and not trip.before and not self._may_stop:
+        # One that may be told to stop meanwhile is another matter: it would not say the same then. So is one that holds
+        # what it has not begun, for it may have put that back before it sent the trip.
+        if not trip.age and not trip.before and not self._may_stop and not actor.memory.held:
             return actor._replace(phase=AWAKE)
         return super().sending_again(actor, trip)
 
@@ -228,8 +232,10 @@ class WorkerProcess(Process):
         def left(at: float) -> float:
             return NOW + max(0.0, round(at - NOW - seconds, 3))
 
+        # Only while others wait behind it, or it has not been told what ended, does it matter how long a job runs.
+        ran = NOW - state.started_at + seconds if state.running is not None and (state.held or state.ended) else 0.0
         return state._replace(
-            started_at=NOW,
+            started_at=NOW - min(1.0, round(ran, 3)),
             lease_until=left(state.lease_until) if holds else NOW,
             renew_at=left(state.renew_at) if state.running is not None or state.held else NOW,
             look_at=left(state.look_at),

@@ -63,6 +63,7 @@ SCOPES_TO_COMPARE = [
     Scope(1, ("plain",), 0, 0, 1, 1),
     Scope(1, ("plain",), 0, 1, 0, stops=1),
     Scope(1, ("dies",), 0, 0, 0, acts=1),
+    Scope(1, ("plain", "plain", "plain"), 0, 1, 0, ahead=2),
 ]
 LARGER_SCOPES_TO_COMPARE = [
     Scope(2, ("plain", "plain"), 1, 0, 1),
@@ -101,6 +102,7 @@ class TestWhatShips:
             (Scope(1, ("dies", "fails"), 0, 1, 0), 8_490),
             (Scope(1, ("plain",), 0, 0, 1, 1), 363),
             (Scope(1, ("plain",), 1, 1, 1, stops=1), 3_877),
+            (Scope(1, ("plain", "plain", "plain"), 0, 1, 1, ahead=2), 3_916),
             (Scope(1, ("dies",), 0, 0, 0, acts=2), 9_928),
             (Scope(1, ("plain",), 0, 0, 0, slots=1), 1_353),
         ],
@@ -179,6 +181,7 @@ class TestWhatShips:
             (Scope(2, ("plain",), 1, 0, 1, 1), 19_052),
             (Scope(1, ("once", "delayed"), 1, 1, 1), 159_157),
             (Scope(2, ("plain", "plain"), 1, 0, 1, stops=1), 80_813),
+            (Scope(1, ("plain", "plain", "plain"), 1, 1, 1, 1, ahead=2), 117_684),
             (Scope(1, ("plain", "dies"), 0, 1, 0, acts=2), 170_134),
             (Scope(1, ("plain",), 0, 0, 1, slots=2, schedulers=2), 154_946),
         ],

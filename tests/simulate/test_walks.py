@@ -34,6 +34,7 @@ SCOPES = [
     Scope(3, ("plain", "poison", "fails", "follows", "brief"), 9, 9, 9, 9, stops=5),
     Scope(2, ("plain", "dies", "unique", "unique"), 5, 5, 5, 5, stops=3, acts=6),
     Scope(3, ("plain",) * 4, 5, 5, 5, 5, batch=3, stops=2),
+    Scope(2, ("plain", "once", "plain", "dies", "plain"), 5, 5, 5, 5, ahead=3, stops=2),
     Scope(2, ("plain", "brief"), 5, 5, 5, 5, slots=5, schedulers=2),
 ]
 CHOICES = st.lists(st.builds(Choice, st.integers(0, 99), st.integers(0, 1 << 16)), max_size=80)
