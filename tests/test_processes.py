@@ -38,6 +38,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:Deprecati
 Make = Callable[..., Forks | Spawns]
 
 JOBS_OF_A_RECYCLED_CHILD = 10
+PARENT_MEGABYTES = 40
 ALL_JOBS = [
     function for _, function in inspect.getmembers(jobs, inspect.isfunction) if function.__module__ == jobs.__name__
 ]
@@ -913,6 +914,27 @@ class TestInTheLongRun:
         until(lambda: processes.prepare() or len(children()) == 1, PATIENCE_SECONDS)
         assert children() == [idle_child_of(processes)]
         assert open_descriptors() == before
+
+    @pytest.mark.soak
+    @needs_proc
+    def test_twenty_thousand_jobs_leave_the_parent_as_large_as_two_thousand_did(self) -> None:
+        parent = parent_process(
+            "def megabytes():\n"
+            "    pages = int(open('/proc/self/statm').read().split()[1])\n"
+            "    return pages * os.sysconf('SC_PAGE_SIZE') / 2**20\n"
+            "def work(jobs):\n"
+            "    for n in range(jobs):\n"
+            "        give('nothing')\n        processes.prepare(tasks=8)\n        end()\n"
+            "    return megabytes()\n"
+            "registry.add(job(registry=Registry(), name='nothing')(lambda: None).job_class)\n"
+            "print(work(2000), work(18000), len(os.listdir('/proc/self/fd')))\nprocesses.close()\n"
+        )
+        output, errors = parent.communicate(timeout=1200)
+        early, late, descriptors = map(float, output.split())
+        assert errors == ""
+        assert late <= early + 0.5
+        assert late <= PARENT_MEGABYTES
+        assert descriptors < 100
 
     @needs_proc
     def test_close_ends_everything(self, forks: Callable[..., Forks]) -> None:
