@@ -60,7 +60,7 @@ odometer = Odometer()
 class Process:
     """One operating-system process of a design, under a supervisor: if it is killed, another takes its number."""
 
-    __slots__ = ("actor", "alive", "ends", "fails", "job", "number", "retired", "started", "stopped")
+    __slots__ = ("actor", "alive", "ends", "fails", "is_replaced", "job", "number", "retired", "started", "stopped")
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -72,6 +72,7 @@ class Process:
         self.ends = 0.0  # when the work in it is done, unless the process is stopped before that
         self.fails = False  # whether it will have raised then
         self.retired = False  # told to finish what it has, and to go
+        self.is_replaced = False  # and another is to be started then
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,8 @@ class World:
     """One design, one load, one plan of faults, in one virtual time. `run` plays it to the end.
 
     `progress` is called now and then with the number of jobs that have been done. `staffing` says how many workers
-    there are from which time on, for designs whose processes can be told to go.
+    there are from which time on, for designs whose processes can be told to go; `replacements` at which time the worker
+    of which number is told to go, to be started anew when it has.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class World:
         plan: Plan = NOTHING,
         progress: Callable[[int], object] | None = None,
         staffing: Sequence[tuple[float, int]] = (),
+        replacements: Sequence[tuple[float, int]] = (),
     ) -> None:
         self.load = load
         self.workers = workers
@@ -107,6 +110,7 @@ class World:
         self.seed = seed
         self.plan = plan
         self.staffing = staffing
+        self.replacements = replacements
         self.hub = Hub()
         self.ledger = Ledger(load.arrived)
         self.deaths: list[Death] = []
@@ -275,6 +279,8 @@ class World:
                 hub.at(phase, self._start, number)
             for rollback in self.plan.rollbacks:
                 hub.at(max(0.0, rollback.at - rollback.lost_seconds), self._roll_back, rollback)
+            for when, number in self.replacements:
+                hub.at(when, self._replace, number)
             for since, workers in self.staffing:
                 hub.at(since, self._staff, workers)
             hub.at(self._arrived[0] + design.enqueue_seconds, self._arrive, 0)
@@ -292,8 +298,20 @@ class World:
         self.processes[number] = process
         self._design.start(process)
 
+    def gone(self, process: Process) -> None:
+        """The process was told to go, and has."""
+        process.alive = False
+        if process.is_replaced:
+            self._start(process.number)
+
+    def _replace(self, number: int) -> None:
+        process = self.processes[number]
+        if process.alive and not process.retired:
+            process.retired = process.is_replaced = True
+            self._design.retire(process)
+
     def _restart(self, dead: Process) -> None:
-        if not dead.retired:
+        if not dead.retired or dead.is_replaced:
             self._start(dead.number)
 
     def _staff(self, workers: int) -> None:
@@ -352,7 +370,10 @@ class World:
             # Another fault came first. This one is for the next job then, so that a plan of two kills kills twice.
             self._faults.append(fault)
         elif isinstance(fault, Kill):
-            self.kill(process)
+            if fault.only_child and self._design.child_dies(process):
+                self.deaths.append(Death(self.hub.now, process.number, job))
+            else:
+                self.kill(process)
         else:
             self.pauses.append(Death(self.hub.now, process.number, job))
             self.hold(process, fault.seconds)

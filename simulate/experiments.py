@@ -26,6 +26,9 @@ from simulate.replications import Difference, Estimates, Run, by_queue, differen
 from simulate.retries import retries as retries
 from simulate.staffing import staffing as staffing
 from simulate.staffing import waits_by_workers as waits_by_workers
+from simulate.startup import crash_costs as crash_costs
+from simulate.startup import deploys as deploys
+from simulate.startup import start_costs as start_costs
 from simulate.words import duration
 from simulate.workload import Load, generate
 

@@ -25,6 +25,7 @@ class Kill:
 
     after: float  # seconds of virtual time
     process: int | None = None
+    only_child: bool = False  # a job that crashes: its child dies, or whoever runs it if there is none
 
 
 @dataclass(frozen=True)

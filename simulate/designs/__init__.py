@@ -59,6 +59,10 @@ class Design(ABC):
     def run(self, process: Process) -> None:
         """The life of one process, as blocking code inside its actor. It calls `world.perform` for each job."""
 
+    def child_dies(self, process: Process) -> bool:
+        """The child that runs the process's job dies. By default there is none that the process could outlive."""
+        return False
+
     def retire(self, process: Process) -> None:
         """The process is told to finish what it has in hand, and to go. Raises RuntimeError where it cannot be told."""
         raise RuntimeError(f"{self.name}: its processes cannot be told to go, so their number stays what it is")

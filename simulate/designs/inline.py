@@ -38,6 +38,9 @@ class InTheWorker(SimulatedChild):
         world.end(process)
         self._ending = ending_of(process)
 
+    def dies(self) -> bool:
+        return False
+
     def _keep(self, began: float) -> None:
         process, hub = self._process, self._world.hub
         if not process.alive or process.job is None or process.started != began:

@@ -195,9 +195,37 @@ class SimulatedChild:
             self._world.give_up(self._process)
         self._ending = Died(9, 0, "killed")
 
+    def dies(self) -> bool:
+        """Dies of its job, which its worker will hear; False when there is none beside the worker."""
+        self._world.give_up(self._process)
+        self._ending = Died(11, 0, "killed by SIGSEGV")
+        self._world.hub.wake(self._process.actor, "child")
+        return True
+
     def show_stacks(self) -> None: ...
 
     def close(self) -> None: ...
+
+
+class Spawned(SimulatedChild):
+    """A fresh interpreter for each job, which loads the application first. What `minique.processes.Spawns` is."""
+
+    def __init__(self, world: World, process: Process, loads_for: float) -> None:
+        super().__init__(world, process)
+        self._loads_for = loads_for
+        self._ready_at: float | None = None  # when the next one is
+
+    def prepare(self) -> None:
+        if self._ready_at is None:
+            self._ready_at = self._world.hub.now + self._loads_for
+
+    def give(self, task: Task) -> None:
+        hub = self._world.hub
+        self.prepare()
+        assert self._ready_at is not None
+        hub.sleep(max(0.0, self._ready_at - hub.now))
+        self._ready_at = None
+        super().give(task)
 
 
 def ending_of(process: Process) -> Ending:
@@ -211,6 +239,8 @@ class Minique(Design):
     `queues` is what its workers serve, each the same or in turn one of several; without it all jobs are in one queue,
     whatever the load says. `retries`, `backoff` and `expires_in` (seconds) are those of the one job class. With a
     `server` in this process the scripts run on it (see `simulate.designs.faithful`); without, the model of them.
+    `loads_for` is how many seconds the application takes to load: each worker that starts does that, and with `spawned`
+    each child too, one for each job, the next of them while the current one works.
     """
 
     name = "minique"
@@ -230,6 +260,8 @@ class Minique(Design):
         retries: int = 3,
         backoff: Backoff | None = None,
         expires_in: float | None = None,
+        loads_for: float = 0.0,
+        spawned: bool = False,
     ) -> None:
         super().__init__(world)
         self.processes = world.workers
@@ -241,7 +273,9 @@ class Minique(Design):
         texts = [queues or "*"] if queues is None or isinstance(queues, str) else queues
         self.settings = [Settings(subscription=Subscription.parse(text), lease=lease) for text in texts]
         self.upkeep = bool(world.plan) if upkeep is None else upkeep
-        could_be = self.ticks_take_no_time and not (world.plan or world.staffing or self.upkeep)
+        could_be = self.ticks_take_no_time and not (
+            world.plan or world.staffing or world.replacements or self.upkeep or loads_for
+        )
         self.ticked = could_be if ticked is None else ticked
         self._clock = VirtualClock(world.hub)
         self._rng = random.Random(f"{world.seed} minique")
@@ -250,6 +284,9 @@ class Minique(Design):
         self._idle_seconds = 0.0
         self._incarnations = 0
         self._living: dict[Process, Worker] = {}  # by actors
+        self._children: dict[Process, SimulatedChild] = {}
+        self._loads_for = loads_for
+        self._spawned = spawned
         if server is None:
             self.store: WatchedStore | ScriptStore = WatchedStore(self._clock, world)
         else:
@@ -290,15 +327,21 @@ class Minique(Design):
         worker = self.worker(process, TimedStore(self.store, self.world), child, clock)
         self._born(worker, child)
         self._living[process] = worker
+        self._children[process] = child
         if self.world.hub.now > self.start_within and not self.upkeep:
             # Nobody renews a lease here, so nobody may reap; and the others have made its bell known.
             worker.state = worker.state._replace(look_at=FOREVER)
+        self.world.hub.sleep(self._loads_for)
         loop.run(worker, self._waiting(process, child, worker), worker.is_finished, self._events, self._rng)
+        self.world.gone(process)
 
     def retire(self, process: Process) -> None:
         """As SIGTERM does, without a limit to the time that its job may take."""
         self._living.pop(process).stop(FOREVER)
         self.world.hub.wake(process.actor, "signal")
+
+    def child_dies(self, process: Process) -> bool:
+        return self._children[process].dies()
 
     def snapshot(self) -> Any:
         return self.store.snapshot() if isinstance(self.store, WatchedStore) else None
@@ -315,7 +358,7 @@ class Minique(Design):
         return Worker(store, self.registry, child, clock, self._rng, self._events, name, settings)
 
     def _child(self, process: Process) -> SimulatedChild:
-        return SimulatedChild(self.world, process)
+        return Spawned(self.world, process, self._loads_for) if self._spawned else SimulatedChild(self.world, process)
 
     def _born(self, worker: Worker, child: SimulatedChild) -> None:
         """A worker is about to begin its life."""
