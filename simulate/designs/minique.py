@@ -215,7 +215,7 @@ class Spawned(SimulatedChild):
         self._loads_for = loads_for
         self._ready_at: float | None = None  # when the next one is
 
-    def prepare(self) -> None:
+    def prepare(self, tasks: int = 1) -> None:
         if self._ready_at is None:
             self._ready_at = self._world.hub.now + self._loads_for
 
