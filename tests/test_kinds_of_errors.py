@@ -71,6 +71,9 @@ def dump(store: RedisStore) -> dict[str, Any]:
             value = sorted(value)
         elif kind == "hash":
             value = dict(zip(value[::2], value[1::2], strict=True)) if isinstance(value, list) else value
+        elif kind == "zset":
+            # As numbers: of two texts of one number Valkey writes the shorter one.
+            value = dict(zip(value[::2], map(float, value[1::2]), strict=True))
         found[name] = (kind, value)
     return found
 
