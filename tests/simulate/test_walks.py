@@ -121,7 +121,7 @@ class TestTeeth:
         missed = [one.name for one in faults if not walk(widened(one.scope), one.changes, "memory", 300, 1).failure]
         with capsys.disabled():
             print(f"\n  random walks found {len(faults) - len(missed)} of {len(faults)} faults; not {missed}")
-        # The others need a rare turn of events, as a person who meddles with the one job that failed; a search has them.
+        # The others need a rare turn of events, as a person who meddles with the job that failed; a search has them.
         assert len(faults) - len(missed) >= 60
 
     def test_a_story_is_left_with_what_it_needs(self) -> None:
