@@ -20,6 +20,7 @@ from minique.client import Client
 from minique.connect import connect
 from minique.redis_store import RedisStore
 from minique.wire import Server
+from minique.worker import BATCH_LIMIT
 from tests.conftest import clean_up
 from tests.processes import PATIENCE_SECONDS, REPOSITORY, Commands, KeepingServer, is_alive, needs_proc
 from tests.sample_jobs import Hold, Note, explode, send_welcome
@@ -794,5 +795,5 @@ class TestHelp:
 
     def test_defaults_are_the_ones_in_force(self, minique: Commands) -> None:
         text = minique.run_exactly("worker", "--help").output
-        for default in ("default: 10", "default: 8", "default: 32", "default: *"):
+        for default in ("default: 10", "default: 8", f"default: {BATCH_LIMIT}", "default: *"):
             assert default in text
