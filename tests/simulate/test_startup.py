@@ -8,6 +8,7 @@ from simulate.costs import FREE
 from simulate.designs import find
 from simulate.experiments import crash_costs, deploys, start_costs
 from simulate.intervals import Interval
+from simulate.plots import start_figure
 from simulate.startup import Setting
 
 from .helpers import load_of
@@ -29,6 +30,7 @@ def test_each_mode_does_as_much_as_theory_says() -> None:
     by_mode = {point.mode: value(point.capacity) for point in points if point.loads_for == 10.0}
     assert by_mode["fork"] > 9 * by_mode["spawn"]
     assert by_mode["in-line"] >= by_mode["fork"]
+    assert start_figure(points).axes
 
 
 def test_the_next_child_loads_while_the_current_one_works() -> None:
