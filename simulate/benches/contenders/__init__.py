@@ -42,7 +42,7 @@ class Entry(NamedTuple):
 
 ENTRIES = {
     "minique": Entry(
-        "minique", "ours", "InLine", "minique-queue", 1.0, "in-line, up to 32 jobs per claim",
+        "minique", "ours", "InLine", "minique-queue", 1.0, "in-line, up to 100 jobs per claim",
         "none lost; those begun when it dies run again, after a lease of 10 s or at once under minique up; a crash of "
         "a job takes the worker along",
     ),
