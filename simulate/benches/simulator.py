@@ -203,15 +203,14 @@ def machine() -> dict[str, object]:
 def report(out: Console, found: Sequence[Measured], data: Path) -> None:
     """Tables and words."""
     table = Table(title="How fast the simulator is", title_justify="left", title_style="bold")
-    for name in ("", "design", "workers", "jobs", "time", "a job", "jobs/s", "memory", "asked"):
-        table.add_column(name, justify="left" if name in ("", "design", "asked") else "right", no_wrap=True)
+    for name in ("", "workers", "jobs", "time", "a job", "jobs/s", "memory", "asked"):
+        table.add_column(name, justify="left" if name in ("", "asked") else "right", no_wrap=True)
     for one in found:
         if one.where:
             continue
         seconds = one.jobs / one.per_second
         table.add_row(
             one.part.name,
-            one.part.design,
             f"{one.part.workers:,}",
             f"{one.jobs:,}",
             duration(seconds),
