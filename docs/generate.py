@@ -389,7 +389,16 @@ def example(name: str) -> str:
     return f"```{language}\n{(DOCS / 'examples' / name).read_text(encoding='utf-8').strip()}\n```"
 
 
+def guarantees() -> str:
+    """The guarantee table, searched anew."""
+    from simulate.guarantees import report
+    from simulate.guarantees.table import quick_table
+
+    return report.markdown(quick_table())
+
+
 PARTS: dict[str, Callable[..., str]] = {
+    "guarantees": guarantees,
     "example": example,
     "story": lambda road, *step: story(road, " ".join(step)),
     "keys": table_of_keys,

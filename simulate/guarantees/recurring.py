@@ -48,6 +48,7 @@ class Recurring(Rung):
 
     def __init__(self) -> None:
         self.kind = "recurring"
+        self.steps = STEPS
 
     def answers(self, property: str, scope: Scope) -> bool:
         """Whether it can be asked this: what it does with missed slots is one of several things, or always the same."""
@@ -56,6 +57,7 @@ class Recurring(Rung):
     def cast(self, workers: int, jobs: Sequence[str]) -> list[Cast]:
         """As many schedulers as others have workers."""
         [self.kind] = jobs
+        self.steps = STEPS if workers == 1 else 1  # among several there is always one who looks
         found = [Cast("clock", PRODUCER, self._watching)]
         names = [f"scheduler-{n}" for n in range(1, workers + 1)]
         return found + [
@@ -64,8 +66,8 @@ class Recurring(Rung):
 
     def _watching(self, io: Io, name: str) -> None:
         self.begin(io)
-        for _ in range(SLOTS * STEPS):
-            io.sleep(self.every / STEPS)
+        for _ in range(SLOTS * self.steps):
+            io.sleep(self.every / self.steps)
 
     @property
     def every(self) -> float:

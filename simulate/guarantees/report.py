@@ -45,7 +45,7 @@ def show(console: Console, found: Table) -> None:
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
-    shown.add_column("", min_width=20)
+    shown.add_column("", width=24)
     for design in found.designs:
         shown.add_column(f"{rung_of(design)}\n{_BROKEN.get(design, design)}", no_wrap=True)
     for one in found.properties:

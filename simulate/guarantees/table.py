@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 from simulate.explore import command
 from simulate.explore.ladder.known import RUNGS
@@ -120,6 +121,12 @@ def table(
         if was_enabled:
             gc.enable()
     return Table(tuple(designs), chosen, cells, thorough)
+
+
+@cache
+def quick_table() -> Table:
+    """The whole of it in the small scopes, made once in a process."""
+    return table()
 
 
 def _rung(design: str, asked: Property, changes: Sequence[Change]) -> Rung:

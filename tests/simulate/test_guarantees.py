@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import io
+import json
+import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any, ClassVar
+from xml.etree import ElementTree
 
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from rich.console import Console
 
 from minique.wire import Server
 from naive_daemon import claiming
 from naive_daemon.database import DONE, Row
+from simulate import cli
 from simulate.designs import backup, unfenced
 from simulate.explore.contents import LuaServer
 from simulate.explore.ladder import replay as ladder
@@ -26,9 +36,11 @@ from simulate.explore.ladder.timer import InMemory
 from simulate.explore.mutants import MUTANTS
 from simulate.explore.story import NoStory, Story
 from simulate.explore.subject import Change, changed
-from simulate.guarantees import Table, table
+from simulate.guarantees import Table, report, table
+from simulate.guarantees.page import page
 from simulate.guarantees.properties import PROPERTIES
-from simulate.guarantees.table import FAILS, HOLDS, NOT_PROMISED, UNKNOWN, of_minique, of_rung
+from simulate.guarantees.table import FAILS, HOLDS, NOT_PROMISED, UNKNOWN, of_minique, of_rung, quick_table
+from simulate.plots import guarantees_figure, story_figure
 from tests.servers import RealServer, find_redis, find_valkey, required
 
 ON_A_TABLE = ("naive", "unclaimed", "claiming")
@@ -37,7 +49,7 @@ BY_NAME = {one.name: one for one in PROPERTIES}
 
 @pytest.fixture(scope="module")
 def quick() -> Table:
-    return table()
+    return quick_table()
 
 
 class TestTheTable:
@@ -318,6 +330,100 @@ class TestHistoriesEnd:
         assert long.states >= short.states or not long.is_whole
         assert {contents for contents, _ in whole._worlds} <= {contents for contents, _ in ended._worlds}
         assert set(long.failures) <= set(short.failures)
+
+
+class TestThePage:
+    def test_it_needs_no_other_file_and_draws_every_story(self, quick: Table) -> None:
+        text = page(quick)
+        assert text.count("<svg") == len(quick.stories())
+        assert not re.search(r"""(?:src|href)=["'](?!#)""", text)
+        links = set(re.findall(r'href="#([^"]+)"', text))
+        places = re.findall(r' id="([^"]+)"', text)
+        assert len(places) == len(set(places))
+        assert links <= set(places)
+
+    def test_hostile_text_is_escaped(self, quick: Table) -> None:
+        evil = "<script>alert(1)</script>&\"'"
+        cell = quick.cell("blocking", "survives worker kill")
+        assert cell.story is not None
+        steps = tuple(step._replace(words=evil, after=(evil,), who=evil) for step in cell.story.steps)
+        story = replace(cell.story, why=evil, promise=evil, steps=steps)
+        cells = {**quick.cells, ("blocking", "survives worker kill"): replace(cell, why=evil, story=story)}
+        text = page(replace(quick, cells=cells))
+        assert "<script" not in text
+        assert "&lt;script&gt;" in text
+        for drawn in re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL):
+            ElementTree.fromstring(drawn)
+
+    def test_words_stand_beside_signs(self, quick: Table) -> None:
+        shown = Console(width=100, record=True, file=io.StringIO())
+        report.show(shown, quick)
+        text = shown.export_text()
+        assert "✓ holds" in text
+        assert "✗ fails" in text
+        assert "minique" in "".join(text.splitlines()[:6])
+        assert max(map(len, text.splitlines())) <= 100
+
+
+class TestFigures:
+    def words_of(self, figure: Figure) -> list[Text]:
+        figure.canvas.draw()
+        return [text for text in figure.axes[0].texts if text.get_text()]
+
+    def test_nothing_overlaps_and_nothing_leaves_the_picture(self, quick: Table) -> None:
+        stories = sorted((cell.story for cell in quick.stories() if cell.story), key=lambda story: len(story.steps))
+        figures = [guarantees_figure(quick), *map(story_figure, (stories[0], stories[len(stories) // 2], stories[-1]))]
+        for figure in figures:
+            width, height = figure.canvas.get_width_height()
+            boxes = [text.get_window_extent() for text in self.words_of(figure)]
+            for box in boxes:
+                assert box.x0 >= 0
+                assert box.x1 <= width
+                assert box.y0 >= 0
+                assert box.y1 <= height
+            for one, other in combinations(boxes, 2):
+                assert not one.shrunk(0.9, 0.7).overlaps(other.shrunk(0.9, 0.7))
+
+
+class TestTheCommand:
+    def run(self, folder: Path, *more: str) -> int:
+        return cli.main(["guarantees", "--output", str(folder), *more])
+
+    def test_it_writes_all_and_the_stories_can_be_replayed(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        chosen = ("--designs", "claiming,minique", "--properties", "slow worker,stored")
+        assert self.run(tmp_path, *chosen, "--stories") == 0
+        names = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+        story = "stories/claiming-slow-worker-keeps-its-job.json"
+        assert names == {*(f"guarantees.{kind}" for kind in ("md", "json", "html", "png")), story}
+        assert "is still at it" in capsys.readouterr().out
+        data = json.loads((tmp_path / "guarantees.json").read_text())
+        assert [cell["verdict"] for cell in data["cells"]] == ["holds", "holds", "fails", "holds"]
+        there = ["explore", "--replay", str(tmp_path / story), "--server", str(tmp_path / "new.db")]
+        assert cli.main(there) == 0
+        assert "The same end" in capsys.readouterr().out
+        assert cli.main(there) == 2  # the file is there now
+
+    def test_a_broken_promise_is_a_failure(self, tmp_path: Path) -> None:
+        change = "memory_store.py:'            claims = self._leases.due(now, arrow.limit)'=>'            claims = []'"
+        chosen = ("--designs", "minique", "--properties", "survives worker")
+        assert self.run(tmp_path, *chosen, "--break", change) == 1
+
+    def test_what_cannot_be_asked_is_refused(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(SystemExit) as refused:
+            self.run(tmp_path, "--properties", "s")
+        assert refused.value.code == 2
+        assert "'s' is several of: stored once" in capsys.readouterr().err
+        assert self.run(tmp_path, "--designs", "minique", "--break", "worker.py:'no such text'=>''") == 2
+
+    def test_an_interruption_leaves_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def interrupted(*_: object, **__: object) -> Table:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("simulate.commands.guarantees.table", interrupted)
+        assert self.run(tmp_path) == 130
+        assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 @pytest.fixture(scope="module", params=["valkey", "redis"])

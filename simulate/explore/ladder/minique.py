@@ -90,6 +90,7 @@ class _Child:
     """A worker's child. It does its work while the worker waits."""
 
     in_line = False
+    most_ahead = 1
 
     def __init__(self, io: Io) -> None:
         self._io = io

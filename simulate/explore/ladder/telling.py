@@ -39,7 +39,8 @@ def described(rung: Rung, contents: Contents, past: Past) -> tuple[str, ...]:
 
 
 def _where(place: Place, known: Known) -> str:
-    states = ["queued" if place.due <= 0 else f"waits, due in {place.due:g} s"] * place.queued
+    often = f" {place.queued} times" if place.queued > 1 else ""
+    states = [f"queued{often}" if place.due <= 0 else f"waits, due in {place.due:g} s{often}"] if place.queued else []
     states += [place.words] if place.words else [f"held by {name}" for name in place.held]
     states += ["filed as failed"] * place.failed if not place.words else []
     if place.done is not None and not place.words:
