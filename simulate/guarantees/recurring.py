@@ -42,6 +42,7 @@ class Recurring(Rung):
 
     has_connections = False
     thing = "slot"
+    each: ClassVar[str] = "scheduler"
     rounds: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     catches_up: ClassVar[tuple[str, ...]] = ("recurring",)
     """What may be asked for."""
@@ -59,7 +60,7 @@ class Recurring(Rung):
         [self.kind] = jobs
         self.steps = STEPS if workers == 1 else 1  # among several there is always one who looks
         found = [Cast("clock", PRODUCER, self._watching)]
-        names = [f"scheduler-{n}" for n in range(1, workers + 1)]
+        names = [f"{self.each}-{n}" for n in range(1, workers + 1)]
         return found + [
             Cast(name, UPKEEP, self.scheduling, self.rounds, holds_time=True, longest=FOREVER) for name in names
         ]  # fmt: skip
@@ -236,6 +237,8 @@ class Moments:
     empty: Contents = (0.0, ())
 
     def step(self, contents: Contents, stop: Stop) -> tuple[Contents, Any]:
+        if stop.what == "starts":
+            return contents, None
         elapsed, fired = contents
         counts = dict(fired)
         n = _slot_at(elapsed, stop.arguments[0])
@@ -253,6 +256,7 @@ class Timers(Recurring):
     """Programs, each with a timer of its own in which the same work recurs."""
 
     name = "timer"
+    each = "program"
 
     def __init__(self) -> None:
         super().__init__()
@@ -267,6 +271,7 @@ class Timers(Recurring):
             work()
 
         timer = Timer(do_it_here, clock=io.clock, wait=rest, wake=lambda: None)
+        io.ask("call", "starts")
         timer.every(self.every, lambda: io.ask("call", "does", self.every))
         timer.run()
 
@@ -274,7 +279,7 @@ class Timers(Recurring):
         return dict(contents[1])
 
     def in_words(self, stop: Stop, answer: Any) -> str:
-        return "does the work"
+        return "does the work" if stop.what == "does" else f"sets itself up to do the work every {self.every:g} s"
 
 
 RECURRING: dict[str, Callable[[Subject], Recurring]] = {

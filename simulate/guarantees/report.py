@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Iterator
 
-from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
@@ -42,7 +41,7 @@ def show(console: Console, found: Table) -> None:
         title_justify="left",
         title_style="bold",
         pad_edge=False,
-        box=box.SIMPLE_HEAD,
+        box=None,
         padding=(0, 1, 0, 0),
     )
     shown.add_column("", width=24)

@@ -355,12 +355,13 @@ class Unfenced(OnLists):
                 for payload in value:
                     _add(found, int(payload), queued=1)
             elif key == unfenced.TAKEN:
-                for payload in value:
-                    left = leases.pop(payload, None)
+                for payload in dict.fromkeys(value):
+                    left, count = leases.pop(payload, None), value.count(payload)
                     lease = (
                         "without a lease" if left is None else f"leased, {left:g} s left" if left else "its lease over"
                     )
-                    _add(found, int(payload), held=("",), words=f"taken, {lease}")
+                    often = f" {count} times" if count > 1 else ""
+                    _add(found, int(payload), held=("",) * count, words=f"taken{often}, {lease}")
             elif key.startswith("result:"):
                 _add(found, int(key.removeprefix("result:")), done=value, words=f"done by {value}")
         for payload in leases:
@@ -409,7 +410,7 @@ class OnTable(Rung):
         for _, _, arguments, due, state, claimed_by, claimed_at, error in contents:
             [job] = json.loads(arguments)
             was = found.get(job, Place())
-            age = 0.0 if claimed_at is None else -claimed_at
+            age = 0.0 if claimed_at is None else abs(claimed_at)
             found[job] = was._replace(
                 queued=was.queued + (state == "waiting"),
                 held=(*was.held, claimed_by) if state == "claimed" else was.held,

@@ -270,7 +270,7 @@ class Search:
             found.append(self._heard(place, contents, past, actor, "done", f"has job {job} done", []))
         if stop.kind == "watch" and stop.rest <= 0:
             label = f"looks up: job {job} goes on"
-            found = [self._heard(place, contents, self._worlds[world][1], actor, False, label, [])]
+            found.append(self._heard(place, contents, self._worlds[world][1], actor, False, label, []))
         return found
 
     def _crash(self, place: int, world: int, actor: Actor, label: str, cost: int) -> Edge:
