@@ -257,8 +257,9 @@ def _stopping(first: Callable[[], None], second: Callable[[], None]) -> dict[int
     seen: list[bool] = []
 
     def stop() -> None:
-        (second if seen else first)()
+        # Noted first: the second signal's handler may begin while the first one's is at work.
         seen.append(True)
+        (first if len(seen) == 1 else second)()
 
     return dict.fromkeys(STOPPING, stop)
 

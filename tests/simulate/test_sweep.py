@@ -102,7 +102,7 @@ def test_the_command_writes_table_figure_json_and_csv_and_the_same_bytes_again(
     assert cli.main([*arguments, "--output", str(tmp_path / "one")]) == 0
     printed = capsys.readouterr().out
     assert "Waiting time over utilisation" in printed
-    assert max(map(len, printed.splitlines()[:-3])) <= 100
+    assert max(len(line) for line in printed.splitlines() if str(tmp_path) not in line) <= 100
     assert cli.main([*arguments, "--output", str(tmp_path / "two"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["over"] == "utilisation"
     names = ["sweep-utilisation.csv", "sweep-utilisation.json", "sweep-utilisation.png"]
