@@ -54,9 +54,11 @@ class Walker:
     def __init__(self, scope: Scope, subject: Subject, draw: Draw) -> None:
         self.scope = scope
         self._search = Search(scope, subject, draw, reduced=False)
-        # How long a walk takes is not bounded, so nothing is late. And a worker that stops, or whose job is slow, gives
-        # back what it has not begun, so that another may start it after what was sent later.
-        ordered = frozenset[str]() if scope.stops or scope.batch or scope.ahead > 1 else None
+        # How long a walk takes is not bounded, so nothing is late. And a worker that stops, whose job is slow, or that
+        # stood still between its look at the clock and its claim, gives back what it has not begun, so that another may
+        # start it after what was sent later.
+        gives_back = scope.stops or scope.batch or scope.ahead > 1 or (scope.pauses and scope.workers > 1)
+        ordered = frozenset[str]() if gives_back else None
         self._promises = history.Promises(late_bound=float("inf"), ordered_queues=ordered)
 
     @property
