@@ -21,7 +21,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME,NAME",
         help=f"of {', '.join(names)}; the beginning of a name will do",
     )
-    parser.add_argument("--thorough", action="store_true", help="in larger scopes, which takes a quarter of an hour")
+    parser.add_argument("--thorough", action="store_true", help="in larger scopes, which takes much longer")
     parser.add_argument("--stories", action="store_true", help="tell every story, too")
     parser.add_argument(
         "--break",

@@ -92,7 +92,7 @@ def table(
 ) -> Table:
     """The table, or the part of it that is asked for.
 
-    `thorough` asks in larger scopes, which takes many minutes. `changes` are put into minique (as `explore --break`
+    `thorough` asks in larger scopes, which takes much longer. `changes` are put into minique (as `explore --break`
     does). Raises ValueError for a design or a property that there is not, and `command.Wrong` for changes that do not
     fit.
     """
