@@ -94,7 +94,7 @@ print(f"shortest {waited.min():.1f} s, longest {waited.max():.1f} s, mean {waite
 # twenty times as fast.
 
 # %% tags=["measured"]
-from simulate.live import play_naive as play_the_real_daemon
+from simulate.live.runs import play_naive as play_the_real_daemon
 from simulate.workload import Load
 
 SPEED = 20

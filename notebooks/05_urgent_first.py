@@ -70,7 +70,7 @@ for queues in ("charges,receipts,reports", "*"):
 # several times with other customers.
 
 # %%
-from simulate.priorities import QueueLoad, priorities
+from simulate.scenarios.priorities import QueueLoad, priorities
 
 SHOP = (QueueLoad("charges", 0.2), QueueLoad("receipts", 0.5), QueueLoad("reports", 0.3))
 LOADS = (0.5, 0.7, 0.8, 0.9, 1.1)

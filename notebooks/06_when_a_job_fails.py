@@ -83,7 +83,7 @@ bank.statement([44])
 # The workers, the scheduler and the backoff are minique's; the bank is a model that counts its callers.
 
 # %%
-from simulate.retries import Setting, retries
+from simulate.scenarios.retries import Setting, retries
 
 the_day = Setting(burst=150, workers=8)
 outage = the_day.outage
@@ -216,7 +216,7 @@ def retries_needed(outage_seconds):
 # %% tags=["check"]
 from notebooks.showing import judge
 from simulate.dependency import Outage
-from simulate.retries import RetryPolicy
+from simulate.scenarios.retries import RetryPolicy
 
 
 def most_give_up(tries, seconds):

@@ -195,8 +195,8 @@ Table(["ten evenings of", "mean wait"], rows)
 # %% tags=["measured"]
 from concurrent.futures import ThreadPoolExecutor
 
-from simulate.bench import bench as private_server
-from simulate.live import play_minique as play_real_workers
+from simulate.benches.server import bench as private_server
+from simulate.live.runs import play_minique as play_real_workers
 
 SPEED, REAL_CUSTOMERS = 50, 300
 LOADS_FOR_REAL = (0.4, 0.6, 0.8)

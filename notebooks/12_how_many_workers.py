@@ -31,8 +31,8 @@
 # charges as chance has it (exponential); and many short ones with a few long ones among them.
 
 # %%
+from simulate.scenarios.staffing import waits_by_workers
 from simulate.service_times import ServiceTimes
-from simulate.staffing import waits_by_workers
 
 GOAL_SECONDS, PERCENT = 2.0, 95
 SHOPS = {
@@ -156,7 +156,7 @@ Table(
 
 # %%
 from simulate.plan import Goal
-from simulate.staffing import staffing
+from simulate.scenarios.staffing import staffing
 from simulate.workload import Load, generate
 
 MEAN_RATE, CHARGE_SECONDS = 0.06, 30.0  # a small shop, whose charges take half a minute

@@ -37,7 +37,7 @@
 
 # %%
 from notebooks.showing import Table, seconds
-from simulate.overload import drain_times
+from simulate.scenarios.overload import drain_times
 
 BURST = 400
 drained = drain_times((BURST,), (0.3, 0.6, 0.9), replications=4)
@@ -96,7 +96,7 @@ print("order 44:", early.state(), "· counted:", shop.overview().stats["expire"]
 # And what does it do for the goodput, as more and more come?
 
 # %%
-from simulate.overload import Setting, overload
+from simulate.scenarios.overload import Setting, overload
 
 shop_of_four = Setting(workers=4, deadline=10.0, limit=20, expires=5.0)
 LOADS = (0.5, 0.9, 1.1, 1.5, 2.0)

@@ -11,14 +11,14 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from simulate.bench import BenchError
-from simulate.calibrate import CostsUnusable
+from simulate.benches.server import BenchError
 from simulate.chaos.server import NoServer
 from simulate.commands import bench, calibrate, chaos, compare, explore, guarantees, live, plan, record, sweep, theory
 from simulate.commands import run as running
 from simulate.commands.options import FAILED, FINE, INTERRUPTED, USAGE, UsageError
 from simulate.designs.own import DesignError
-from simulate.record import RecordError
+from simulate.live.calibrate import CostsUnusable
+from simulate.live.record import RecordError
 from simulate.traces import TraceError
 
 VERBS = (compare, sweep, plan, theory, running, calibrate, live, record, bench, chaos, explore, guarantees)

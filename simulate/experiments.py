@@ -17,18 +17,18 @@ from simulate import faults
 from simulate.costs import Costs
 from simulate.intervals import Estimate, Numbers
 from simulate.measures import Measures, Spread, backlog, measure, waiting_times
-from simulate.overload import drain_times as drain_times
-from simulate.overload import overload as overload
 from simulate.playing import play as play
-from simulate.priorities import priorities as priorities
 from simulate.recursion import first_come_first_served
 from simulate.replications import Difference, Estimates, Run, by_queue, differences, estimate, rows, spread
-from simulate.retries import retries as retries
-from simulate.staffing import staffing as staffing
-from simulate.staffing import waits_by_workers as waits_by_workers
-from simulate.startup import crash_costs as crash_costs
-from simulate.startup import deploys as deploys
-from simulate.startup import start_costs as start_costs
+from simulate.scenarios.overload import drain_times as drain_times
+from simulate.scenarios.overload import overload as overload
+from simulate.scenarios.priorities import priorities as priorities
+from simulate.scenarios.retries import retries as retries
+from simulate.scenarios.staffing import staffing as staffing
+from simulate.scenarios.staffing import waits_by_workers as waits_by_workers
+from simulate.scenarios.startup import crash_costs as crash_costs
+from simulate.scenarios.startup import deploys as deploys
+from simulate.scenarios.startup import start_costs as start_costs
 from simulate.words import duration
 from simulate.workload import Load, generate
 

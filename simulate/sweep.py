@@ -26,7 +26,7 @@ from simulate.steady import MEMORIES
 from simulate.workload import Load, poisson_arrivals, service_times, stream
 
 if TYPE_CHECKING:
-    from simulate.crosses import Cross
+    from simulate.live.crosses import Cross
 
 # A run is this much longer than the least that may speak for the long run, and has as many jobs at least and at most.
 ROOM = 3.0

@@ -280,14 +280,14 @@ ALONE = {
     ("simulate", ASKS_THE_TIME): {"cli"},  # for its progress bar
     ("simulate", WAITS): {
         "chaos.proxy",  # for whichever of its connections has something to say
-        "live_jobs",  # whose work it is, to the microsecond
+        "live.jobs",  # whose work it is, to the microsecond
     },
     # Which measure real processes, and kill them.
     ("simulate", FORKS_WAITS_AND_KILLS): {
-        "bench",
-        "live",
-        "recovery",
-        "modes",
+        "live.runs",
+        "benches.scheduler",
+        "benches.recovery",
+        "benches.modes",
         "benches.throughput",
         "benches.players",
         "benches.neighbours",

@@ -1,4 +1,9 @@
-"""How fast: `python -m simulate bench throughput`, alone and beside other libraries.
+"""How fast, how late, how soon again: `python -m simulate bench`.
 
-Begin with `throughput.py`, which says what is measured; `players.py` is what runs in the processes that are measured.
+throughput.py  jobs per second, alone and beside other libraries; its processes run `players.py`
+modes.py       what each way to run a job costs
+scheduler.py   how late a delayed or recurring job is
+recovery.py    how soon a job is done whose worker is killed
+simulator.py   how fast the simulator plays
+server.py      the private server that all of them begin with
 """

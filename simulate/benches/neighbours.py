@@ -24,8 +24,8 @@ from pathlib import Path
 from minique.clock import SystemClock
 from minique.loop import sleep_until
 from minique.wire import Server
-from simulate.bench import REPOSITORY, Advance, BenchError, bench
 from simulate.benches.contenders import ENTRIES
+from simulate.benches.server import REPOSITORY, Advance, BenchError, bench
 from simulate.benches.throughput import play
 
 JOBS, WORK_SECONDS = 1000, 0.002

@@ -29,7 +29,7 @@ from rich.table import Table
 from minique.clock import SystemClock
 from simulate import designs, traces
 from simulate.actors import World
-from simulate.bench import REPOSITORY, BenchError
+from simulate.benches.server import REPOSITORY, BenchError
 from simulate.costs import Costs
 from simulate.designs.faithful import connect
 from simulate.measures import measure

@@ -25,10 +25,10 @@ from statistics import median
 from typing import NamedTuple
 
 from minique.wire import Server
-from simulate.bench import REPOSITORY, Advance, Bench, BenchError, bench
 from simulate.benches import meter
 from simulate.benches.contenders import ENTRIES
 from simulate.benches.meter import Figures
+from simulate.benches.server import REPOSITORY, Advance, Bench, BenchError, bench
 
 DEFAULT_JOBS, DEFAULT_ROUNDS = 20_000, 3
 FULL, BOUNDED = 1_000_000, 50_000

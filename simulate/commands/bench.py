@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from simulate import bench, modes, recovery, traces
+from simulate import traces
+from simulate.benches import modes, recovery, scheduler, simulator
 from simulate.benches import report as speed
-from simulate.benches import simulator
 from simulate.commands.files import prepared, save_figure, save_text
 from simulate.commands.options import FINE, Clock, UsageError, output_options, positive, several, verb
 from simulate.commands.terminal import console, ended_by_term, progress_bar
@@ -33,37 +33,37 @@ def add(verbs: "Verbs") -> None:
         output_options(one, "figure and JSON go")
     recovering = recovery.add_to(subjects, positive(int))
     recovering.set_defaults(run=recovery_run, parser=recovering)
-    scheduler = verb(
+    late = verb(
         subjects, "scheduler", scheduler_run, help="lateness of delayed and recurring jobs, promotion rate, idling"
     )
-    scheduler.add_argument(
+    late.add_argument(
         "--rate", type=positive(float), default=1000.0, metavar="R", help="jobs due per second (default: %(default)g)"
     )
-    scheduler.add_argument(
+    late.add_argument(
         "--seconds", type=positive(float), default=5.0, metavar="S", help="of each measurement (default: %(default)g)"
     )
-    scheduler.add_argument(
+    late.add_argument(
         "--backlog",
         type=positive(int),
         default=100_000,
         metavar="N",
         help="jobs that are due all at once (default: %(default)s)",
     )
-    scheduler.add_argument(
+    late.add_argument(
         "--polls",
         type=several(float),
-        default=bench.POLLS,
+        default=scheduler.POLLS,
         metavar="S,S",
         help="how often the neighbours look, in seconds (default: 1,5)",
     )
-    scheduler.add_argument(
+    late.add_argument(
         "--schedulers",
         type=several(int),
         default=(1, 2, 4),
         metavar="N,N",
         help="how many promote that backlog, in turn (default: 1,2,4)",
     )
-    output_options(scheduler, "the JSON goes")
+    output_options(late, "the JSON goes")
     ways = verb(subjects, "modes", modes_run, help="what each way to run a job costs: fork, recycled, spawn, in-line")
     ways.add_argument(
         "--jobs",
@@ -89,7 +89,7 @@ def add(verbs: "Verbs") -> None:
         help=f"a log to play, its time divided by {simulator.LOG_SCALE:g}; without, a load as large as the LCG log",
     )
     output_options(own, "the JSON goes")
-    whole.set_defaults(others=(scheduler, ways, recovering, own))
+    whole.set_defaults(others=(late, ways, recovering, own))
 
 
 def all_run(options: argparse.Namespace, clock: Clock) -> int:
@@ -161,8 +161,8 @@ def scheduler_run(options: argparse.Namespace, clock: Clock) -> int:
     """The verb `bench scheduler`."""
     folder = prepared(options.output)
     asked = (options.rate, options.seconds, options.backlog, options.schedulers, options.polls)
-    with ended_by_term(), progress_bar(bench.work(*asked), clock, "measuring") as advance:
-        result = bench.scheduler(*asked, advance)
+    with ended_by_term(), progress_bar(scheduler.work(*asked), clock, "measuring") as advance:
+        result = scheduler.measure(*asked, advance)
     text, data = result.to_json(), folder / "bench-scheduler.json"
     save_text(data, text)
     if options.json:
@@ -172,7 +172,7 @@ def scheduler_run(options: argparse.Namespace, clock: Clock) -> int:
     return FINE
 
 
-def scheduler_report(console: Console, result: bench.Result, data: Path) -> None:
+def scheduler_report(console: Console, result: scheduler.Result, data: Path) -> None:
     """Tables and words on standard output."""
     title = f"Lateness: {count(result.rate)} jobs due per second, and {result.entries} recurring entries of one second"
     late = Table(title=title, title_justify="left", title_style="bold")

@@ -3,10 +3,11 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from simulate import calibrate, experiments
+from simulate import experiments
 from simulate.commands.files import prepared, save_text
 from simulate.commands.options import FINE, Clock, output_options, verb
 from simulate.commands.terminal import console, ended_by_term, progress_bar
+from simulate.live import calibrate
 
 if TYPE_CHECKING:
     from simulate.commands.options import Verbs

@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from simulate import calibrate, experiments, live, live_check, live_check_report, live_report
+from simulate import experiments
 from simulate.commands.files import prepared, save_figure, save_rows, save_text
 from simulate.commands.options import (
     FINE,
@@ -21,6 +21,11 @@ from simulate.commands.options import (
     verb,
 )
 from simulate.commands.terminal import console, ended_by_term, progress_bar
+from simulate.live import calibrate
+from simulate.live import check as live_check
+from simulate.live import check_report as live_check_report
+from simulate.live import report as live_report
+from simulate.live import runs as live
 
 if TYPE_CHECKING:
     from pathlib import Path

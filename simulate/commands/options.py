@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minique.subscription import check_queue_name
-from simulate import calibrate, experiments, replications, traces
+from simulate import experiments, replications, traces
 from simulate.costs import Costs
+from simulate.live import calibrate
 from simulate.service_times import KINDS, ServiceTimes
 from simulate.workload import LOADS, Load, generate, stream
 

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from minique.connect import connect
 from minique.errors import MiniqueError
-from simulate import bench, record
+from simulate.benches.server import BenchError
 from simulate.commands.files import prepared, save_text
 from simulate.commands.options import FINE, Clock, UsageError, positive, verb
 from simulate.commands.terminal import progress_bar
+from simulate.live import record
 
 if TYPE_CHECKING:
     from simulate.commands.options import Verbs
@@ -54,9 +55,9 @@ def run(options: argparse.Namespace, clock: Clock) -> int:
             found = record.record(options.log, options.seconds, advance)
         after = counted(options)
     except MiniqueError as problem:
-        raise bench.BenchError(f"--url: {problem}") from None
+        raise BenchError(f"--url: {problem}") from None
     if not found.jobs:
-        raise bench.BenchError(
+        raise BenchError(
             f"no job in {found.lines:,} lines, {found.others:,} of them no event of a worker; workers tell of each job "
             "when they are started with: minique worker --verbose --log json 2>worker.log"
         )

@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from simulate import calibrate, crosses, report, sweep
+from simulate import report, sweep
 from simulate.commands.options import (
     DEFAULT_REPLICATIONS,
     FINE,
@@ -24,6 +24,7 @@ from simulate.commands.options import (
 from simulate.commands.results import Result, publish, ready
 from simulate.commands.terminal import ended_by_term, progress_bar, speedometer
 from simulate.costs import Costs
+from simulate.live import calibrate, crosses
 from simulate.plots import sweep_figure
 
 if TYPE_CHECKING:

@@ -3,8 +3,8 @@
 from matplotlib.figure import Figure
 
 from simulate.intervals import Interval
-from simulate.overload import POLICIES, Drains, Overload
 from simulate.plots.style import BAD_COLOUR, COLOURS, DOTS_PER_INCH, GOOD_COLOUR, IDEAL_COLOUR, tidy
+from simulate.scenarios.overload import POLICIES, Drains, Overload
 from simulate.words import count, duration
 
 LOOKS = {

@@ -5,7 +5,7 @@ from matplotlib.ticker import FuncFormatter
 
 from simulate.intervals import Interval, Refusal
 from simulate.plots.style import COLOURS, DOTS_PER_INCH, IDEAL_COLOUR, tidy
-from simulate.priorities import Priorities
+from simulate.scenarios.priorities import Priorities
 from simulate.words import duration
 
 MARKERS = "osD^vP"

@@ -4,7 +4,7 @@ from matplotlib.figure import Figure
 
 from simulate.intervals import Interval
 from simulate.plots.style import BAD_COLOUR, DOTS_PER_INCH, GOOD_COLOUR, IDEAL_COLOUR, tidy
-from simulate.retries import BIN_SECONDS, Retries
+from simulate.scenarios.retries import BIN_SECONDS, Retries
 from simulate.words import count, duration
 
 # What comes later than so many lengths of the outage after its end is said in words.

@@ -6,7 +6,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from simulate.intervals import Interval
 from simulate.plots.style import BAD_COLOUR, COLOURS, DOTS_PER_INCH, GOOD_COLOUR, IDEAL_COLOUR, tidy
-from simulate.staffing import Staffing, Waits
+from simulate.scenarios.staffing import Staffing, Waits
 from simulate.words import count, duration
 
 

@@ -7,7 +7,7 @@ from matplotlib.ticker import FuncFormatter
 
 from simulate.intervals import Interval
 from simulate.plots.style import COLOURS, DOTS_PER_INCH, IDEAL_COLOUR, tidy
-from simulate.startup import StartPoint
+from simulate.scenarios.startup import StartPoint
 from simulate.words import count, duration
 
 

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from simulate import cli, modes
-from simulate.bench import BenchError, Lateness
+from simulate import cli
+from simulate.benches import modes
+from simulate.benches.scheduler import Lateness
+from simulate.benches.server import BenchError
 from tests.processes import PATIENCE_SECONDS, REPOSITORY, children, is_alive, needs_proc
 from tests.servers import find_valkey, required, until
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simulate import calibrate, cli
-from simulate.calibrate import CostsUnusable, Spread
+from simulate import cli
 from simulate.costs import Costs
+from simulate.live import calibrate
+from simulate.live.calibrate import CostsUnusable, Spread
 from tests.processes import PATIENCE_SECONDS, REPOSITORY, children, is_alive, needs_proc
 from tests.servers import find_valkey, required, until
 

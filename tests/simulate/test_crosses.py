@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simulate import cli, crosses, sweep
+from simulate import cli, sweep
 from simulate.costs import Costs
 from simulate.intervals import Interval
+from simulate.live import crosses
 from simulate.plots import sweep_figure
 
 

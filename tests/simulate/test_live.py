@@ -11,9 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simulate import cli, live, live_check, live_jobs
-from simulate.bench import BenchError
+from simulate import cli
+from simulate.benches.server import BenchError
 from simulate.costs import FREE, Costs
+from simulate.live import check as live_check
+from simulate.live import jobs as live_jobs
+from simulate.live import runs as live
 from simulate.plots import PIXELS_WIDE
 from simulate.recursion import first_come_first_served
 from simulate.workload import Load

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from minique import memory_store
-from simulate import goodput, theory
+from simulate import theory
 from simulate.actors import World
 from simulate.designs.overload import Bounded
 from simulate.experiments import drain_times, overload
 from simulate.intervals import Interval, Refusal
 from simulate.measures import measure
-from simulate.overload import Overload, OverloadPoint, Setting
 from simulate.plots import drain_figure, overload_figure
+from simulate.scenarios import goodput
+from simulate.scenarios.overload import Overload, OverloadPoint, Setting
 from simulate.service_times import ServiceTimes
 
 from .helpers import load_of

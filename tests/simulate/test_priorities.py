@@ -11,7 +11,7 @@ from simulate.costs import FREE
 from simulate.experiments import priorities
 from simulate.intervals import Interval, Refusal
 from simulate.plots import priorities_figure
-from simulate.priorities import THREE, Priorities, QueueLoad, fair_rate, queued_load
+from simulate.scenarios.priorities import THREE, Priorities, QueueLoad, fair_rate, queued_load
 from simulate.service_times import ServiceTimes
 
 TWO = (QueueLoad("urgent", 0.4, ServiceTimes("fixed", 0.5)), QueueLoad("mail", 0.6, ServiceTimes("fixed", 2.0)))

@@ -15,7 +15,10 @@ import pytest
 
 from minique.connect import connect
 from minique.ids import made_at, make_id
-from simulate import cli, live, live_jobs, record, traces
+from simulate import cli, traces
+from simulate.live import jobs as live_jobs
+from simulate.live import record
+from simulate.live import runs as live
 from simulate.workload import Load, poisson_arrivals, stream
 from tests.processes import PATIENCE_SECONDS, REPOSITORY
 from tests.servers import RealServer, find_valkey, required, until

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from simulate import recovery
-from simulate.recovery import SITUATIONS, Recovered
+from simulate.benches import recovery
+from simulate.benches.recovery import SITUATIONS, Recovered
 from tests.processes import REPOSITORY, children, needs_proc
 from tests.servers import find_valkey, required
 

@@ -11,7 +11,7 @@ from simulate.dependency import Outage
 from simulate.experiments import retries
 from simulate.intervals import Interval
 from simulate.plots import retries_figure
-from simulate.retries import CALLING, POLICIES, Retries, Setting, expected_calls
+from simulate.scenarios.retries import CALLING, POLICIES, Retries, Setting, expected_calls
 
 SEED = 4
 UNLIMITED = Setting(outage=Outage(30.0, 60.0, queue=CALLING))

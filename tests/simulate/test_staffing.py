@@ -16,8 +16,8 @@ from simulate.measures import measure
 from simulate.plan import Goal
 from simulate.plots import staffing_figure, waits_figure
 from simulate.recursion import first_come_first_served
+from simulate.scenarios.staffing import _Lane, erlang_workers
 from simulate.service_times import ServiceTimes
-from simulate.staffing import _Lane, erlang_workers
 from simulate.workload import Load, generate
 
 from .helpers import load_of

@@ -9,7 +9,7 @@ from simulate.designs import find
 from simulate.experiments import crash_costs, deploys, start_costs
 from simulate.intervals import Interval
 from simulate.plots import start_figure
-from simulate.startup import Setting
+from simulate.scenarios.startup import Setting
 
 from .helpers import load_of
 

@@ -13,11 +13,11 @@ import pytest
 
 from minique.wire import Server
 from simulate import cli
-from simulate.bench import BenchError
 from simulate.benches import meter, throughput
 from simulate.benches.contenders import ENTRIES
 from simulate.benches.meter import Figures
 from simulate.benches.neighbours import survivals
+from simulate.benches.server import BenchError
 from simulate.benches.throughput import Play, by_part, play, rows
 from tests.processes import REPOSITORY, needs_proc
 from tests.servers import RealServer, find_valkey, required

@@ -14,7 +14,7 @@ from minique.connect import connect
 from minique.events import Events
 from minique.registry import default_registry
 from minique.worker import Settings
-from simulate import noop
+from simulate.benches import noop
 
 
 def serve(url: str, namespace: str, mode: str, jobs_per_child: int | None, path: str) -> None:

@@ -37,8 +37,8 @@ from minique.client import Client
 from minique.clock import SystemClock
 from minique.connect import connect
 from minique.loop import sleep_until
-from simulate.bench import REPOSITORY, BenchError
-from simulate.recovery_jobs import Victim, work
+from simulate.benches.recovery_jobs import Victim, work
+from simulate.benches.server import REPOSITORY, BenchError
 
 WORKERS = 4
 LOAD_SECONDS = 0.05
@@ -138,7 +138,7 @@ class _Bench:
     def _tree(self, workers: int) -> Iterator[Client]:
         words = [
             sys.executable, "-m", "minique", "up", "--workers", str(workers), "--mode", self._mode, "--no-scheduler",
-            "--import", "simulate.recovery_jobs", "--queues", "victims,load", "--lease", "3600",
+            "--import", "simulate.benches.recovery_jobs", "--queues", "victims,load", "--lease", "3600",
             "--shutdown-timeout", "0", "--url", self._url, "--namespace", self._namespace,
         ]  # fmt: skip
         log = self._folder / "log"

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from simulate.live import MEASURES, Result, summary
+from simulate.live.runs import MEASURES, Result, summary
 from simulate.plots import DOTS_PER_INCH, PIXELS_WIDE, SHORTEST_SECONDS, duration, look, tidy
 from simulate.report import written
 

@@ -27,8 +27,8 @@ from rich.table import Table
 from minique.clock import SystemClock
 from minique.connect import connect
 from minique.loop import sleep_until
-from simulate.bench import REPOSITORY, Advance, BenchError, bench, wait_until
-from simulate.noop import noop
+from simulate.benches.noop import noop
+from simulate.benches.server import REPOSITORY, Advance, BenchError, bench, wait_until
 from simulate.words import duration
 
 DEFAULT_JOBS, DEFAULT_ROUNDS = 1000, 3
@@ -147,7 +147,7 @@ def _run(url: str, namespace: str, way: Way, jobs: int, advance: Callable[[int],
         handles = mq.enqueue_many(noop, [()] * jobs)
         notes = Path(folder) / "claimed.json"
         asked = f"{url!r}, {namespace!r}, {way.mode!r}, {way.jobs_per_child!r}, {str(notes)!r}"
-        words = [sys.executable, "-c", f"from simulate.measured import serve; serve({asked})"]
+        words = [sys.executable, "-c", f"from simulate.benches.measured import serve; serve({asked})"]
         environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
         started_at = _clock.elapsed()
         worker = subprocess.Popen(words, env=environment, cwd=REPOSITORY)

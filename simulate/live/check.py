@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from simulate.bench import bench
+from simulate.benches.server import bench
 from simulate.costs import Costs
 from simulate.intervals import Numbers
-from simulate.live import (
+from simulate.live.runs import (
     MEASURES,
     Advance,
     Played,

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from simulate import live
-from simulate.bench import bench
+from simulate.benches.server import bench
 from simulate.intervals import Estimate, Numbers, mean_interval, paired_difference
+from simulate.live import runs as live
 from simulate.sweep import PARAMETERS, WARM_UP_SHARE, Setting, Sweep, arrival_rate, load, replication_seeds
 from simulate.workload import Load
 

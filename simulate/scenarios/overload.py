@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from simulate import goodput
 from simulate.actors import World
 from simulate.costs import Costs
 from simulate.designs import Design
@@ -20,8 +19,9 @@ from simulate.designs.minique import Minique
 from simulate.designs.overload import Bounded, NewestFirst
 from simulate.intervals import Estimate, Numbers, Refusal, mean_interval, percentile_interval
 from simulate.measures import measure
-from simulate.priorities import QueueLoad, queued_load
 from simulate.replications import seeds
+from simulate.scenarios import goodput
+from simulate.scenarios.priorities import QueueLoad, queued_load
 from simulate.service_times import ServiceTimes
 from simulate.theory import mmc_wait
 from simulate.workload import Load, poisson_arrivals, stream

@@ -33,13 +33,13 @@ from minique.loop import sleep_until
 from minique.reaper import REST_SECONDS
 from naive_daemon.database import Database
 from simulate import designs as ladder
-from simulate import live_jobs
 from simulate.actors import World
-from simulate.bench import LOOK_EVERY_SECONDS, REPOSITORY, BenchError, bench
+from simulate.benches.server import LOOK_EVERY_SECONDS, REPOSITORY, BenchError, bench
 from simulate.costs import Costs
 from simulate.designs.naive import Naive
 from simulate.intervals import Numbers
-from simulate.live_jobs import WAYS as WAYS
+from simulate.live import jobs as live_jobs
+from simulate.live.jobs import WAYS as WAYS
 from simulate.workload import Load, poisson_arrivals, service_times, stream
 
 DESIGNS = ("minique", "inline", "naive")

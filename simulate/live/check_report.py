@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from simulate.live import MEASURES
-from simulate.live_check import AIMS, PILOT_UTILISATION, Cell, Checked
-from simulate.live_report import NAMES
+from simulate.live.check import AIMS, PILOT_UTILISATION, Cell, Checked
+from simulate.live.report import NAMES
+from simulate.live.runs import MEASURES
 from simulate.plots import COLOURS, DOTS_PER_INCH, PIXELS_WIDE, duration, tidy
 from simulate.report import written
 

@@ -15,19 +15,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import platform
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
-from pathlib import Path
 from random import Random
 
 import numpy as np
 
-from minique import embedded
 from minique.call import read_call, write_call
 from minique.client import Client
 from minique.clock import SystemClock
@@ -37,24 +32,26 @@ from minique.loop import hear, run, sleep_until
 from minique.schedule import Entry
 from minique.scheduler import Scheduler
 from minique.store import CLAIM_LIMIT, Claim, Complete, Delay, Finished
+from simulate.benches.server import (
+    LOOK_EVERY_SECONDS,
+    PATIENCE_SECONDS,
+    REPOSITORY,
+    Advance,
+    BenchError,
+    bench,
+    info,
+    wait_until,
+)
 
 PERCENTILES = (50.0, 90.0, 99.0)
 POLLS = (1.0, 5.0)
 """How often the neighbours look, in seconds."""
 DELAYS_AT_ONCE = 500
-PATIENCE_SECONDS = 60.0
 LEASE_SECONDS = 60.0
 QUEUE = "bench"
 ENTRIES = 20
-LOOK_EVERY_SECONDS = 0.01
-
-REPOSITORY = Path(__file__).parents[1]
 
 _clock = SystemClock()
-
-
-class BenchError(Exception):
-    """The books do not balance, or something did not start: nothing that was measured is worth printing."""
 
 
 @dataclass(frozen=True)
@@ -105,10 +102,7 @@ class Result:
         return json.dumps(asdict(self), indent=2) + "\n"
 
 
-Advance = Callable[[int], None]
-
-
-def scheduler(
+def measure(
     rate: float,
     seconds: float,
     backlog: int,
@@ -117,9 +111,9 @@ def scheduler(
     advance: Advance = lambda jobs: None,
 ) -> Result:
     """Measure everything; `advance` is told how many jobs are done. Raises BenchError."""
-    with bench() as here:
-        count = _Count(advance)
-        result = Result(rate, seconds, ENTRIES, machine=here.about())
+    with bench() as server:
+        count, here = _Count(advance), _Measured(server.url)
+        result = Result(rate, seconds, ENTRIES, machine=server.about())
         for every in (None, *polls):
             result.driven.append(
                 Driven(
@@ -140,16 +134,6 @@ def work(rate: float, seconds: float, backlog: int, schedulers: Sequence[int], p
     return sum(_number(rate, run) + _number(1.0, run) * ENTRIES for run in runs) + backlog * len(schedulers)
 
 
-@contextlib.contextmanager
-def bench() -> Iterator[Bench]:
-    """A private server; it, all that was started beside it, and its folder are gone at the end, however that comes."""
-    with tempfile.TemporaryDirectory(prefix="minique-bench-") as folder:
-        try:
-            yield Bench(embedded.start(folder).url)
-        finally:
-            embedded.stop(folder)
-
-
 class _Count:
     def __init__(self, advance: Advance) -> None:
         self._advance, self._done = advance, 0
@@ -159,7 +143,7 @@ class _Count:
         self._advance(self._done)
 
 
-class Bench:
+class _Measured:
     def __init__(self, url: str) -> None:
         self.url = url
         self._runs = 0
@@ -180,7 +164,7 @@ class Bench:
         namespace = f"bench-{self._runs}"
         words = ["-m", "minique", "scheduler", "--quiet", "--url", self.url, "--namespace", namespace]
         if every is not None:
-            words = ["-c", f"from simulate.bench import poll; poll({self.url!r}, {namespace!r}, {every!r})"]
+            words = ["-c", f"from simulate.benches.scheduler import poll; poll({self.url!r}, {namespace!r}, {every!r})"]
         environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
         started: list[subprocess.Popen[bytes]] = []
         try:
@@ -270,20 +254,6 @@ class Bench:
             took = ended - looks[0][0]
             return Backlog(schedulers, jobs, round(took, 4), round(jobs / took, 1))
 
-    def about(self) -> dict[str, object]:
-        """Machine and versions."""
-        with connect(self.url, "about") as mq:
-            told = _info(mq, "server")
-        name = "valkey" if "valkey_version" in told else "redis"
-        return {
-            "server": f"{name} {told[f'{name}_version']}, append-only file flushed each second, unix socket",
-            "python": platform.python_version(),
-            "redis-py": version("redis"),
-            "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-            "cpus": os.cpu_count(),
-            "load before": [round(one, 2) for one in os.getloadavg()],
-        }
-
     # How.
 
     def _delay(self, mq: Client, jobs: Sequence[tuple[str, float]]) -> None:
@@ -327,7 +297,7 @@ class Bench:
 
     def _calls(self, mq: Client) -> int:
         """Requests of clients, scripts counted as one each, without those of this measurement."""
-        told = _info(mq, "commandstats")
+        told = info(mq, "commandstats")
         names = ("cmdstat_evalsha", "cmdstat_blpop", "cmdstat_client|unblock")
         return sum(int(told[name].split("calls=")[1].split(",")[0]) for name in names if name in told)
 
@@ -358,16 +328,3 @@ def _whole(late: list[float], jobs: int) -> Lateness:
     if min(late) < 0:
         raise BenchError(f"a job came {-min(late):.6f} s early")
     return Lateness.of(late)
-
-
-def _info(mq: Client, section: str) -> dict[str, str]:
-    text = mq.store.server.call_one("INFO", section)  # type: ignore[attr-defined]
-    return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-
-
-def wait_until(condition: Callable[[], bool], otherwise: str) -> None:
-    gives_up = _clock.elapsed() + PATIENCE_SECONDS
-    while not condition():
-        if _clock.elapsed() > gives_up:
-            raise BenchError(otherwise)
-        sleep_until(LOOK_EVERY_SECONDS)

@@ -28,9 +28,10 @@ from rich.table import Table
 
 from minique.clock import SystemClock
 from naive_daemon.database import Database
-from simulate import live, live_jobs
-from simulate.bench import BenchError, bench
+from simulate.benches.server import BenchError, bench
 from simulate.costs import Costs
+from simulate.live import jobs as live_jobs
+from simulate.live import runs as live
 from simulate.workload import Load
 
 JOBS = 60
@@ -215,7 +216,7 @@ def _watch_worker(url: str, mode: str) -> _Watched:
     with tempfile.TemporaryDirectory(prefix="minique-calibrate-") as name:
         notes = Path(name) / "claimed.json"
         asked = f"{url!r}, {namespace!r}, {mode!r}, None, {str(notes)!r}"
-        words = ["-c", f"import {live_jobs.__name__}; from simulate.measured import serve; serve({asked})"]
+        words = ["-c", f"import {live_jobs.__name__}; from simulate.benches.measured import serve; serve({asked})"]
         with live.crew(url, namespace, words, 1, Path(name)) as there:
             alone, heap = there.play(_load(WORK_SECONDS + APART_SECONDS), "sleep"), there.play(_load(0.0), "sleep")
         claimed = dict(json.loads(notes.read_text(encoding="utf-8")))

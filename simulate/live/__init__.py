@@ -1,0 +1,9 @@
+"""The same load in reality: real processes, a real server, a real SQLite daemon.
+
+runs.py       `live`: a load against real workers, and beside it what the simulator says of it
+check.py      `live --check`: is the simulator right on this machine?
+calibrate.py  `calibrate`: what each step costs here, which the simulator is then given
+crosses.py    real runs as crosses in a sweep's figure
+record.py     `record`: a load as it was, from the logs of running workers
+jobs.py       the work itself, which notes when it began and ended
+"""
