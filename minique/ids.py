@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 from random import Random
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -13,7 +14,11 @@ _ID = re.compile(f"[{_ALPHABET}]{{20}}")
 
 def make_id(wall_seconds: float, rng: Random) -> str:
     """A job's id: 10 characters of milliseconds, then 10 random ones; ids sort by the time at which they were made."""
-    return _as_text((int(wall_seconds * 1000) << 50) | rng.getrandbits(50))
+    bits = rng.getrandbits(50)
+    return (
+        f"{_time_text(int(wall_seconds * 1000))}{_PAIRS[bits >> 40]}{_PAIRS[bits >> 30 & 1023]}"
+        f"{_PAIRS[bits >> 20 & 1023]}{_PAIRS[bits >> 10 & 1023]}{_PAIRS[bits & 1023]}"
+    )
 
 
 def make_slot_id(entry: str, slot: float) -> str:
@@ -24,6 +29,11 @@ def make_slot_id(entry: str, slot: float) -> str:
 
 def _as_text(number: int) -> str:
     return "".join([_PAIRS[(number >> shift) & 1023] for shift in range(90, -1, -10)])
+
+
+@lru_cache(1)
+def _time_text(milliseconds: int) -> str:
+    return _as_text(milliseconds << 50)[:10]
 
 
 def is_id(text: str) -> bool:

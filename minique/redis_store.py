@@ -106,7 +106,7 @@ def _complete(arrow: store.Complete) -> list[lua.Value]:
 # An arrow's fields stand in the order of its script's arguments, but for these.
 _ARGUMENTS: dict[type, Callable[[Any], Sequence[lua.Value]]] = {
     store.Enqueue: lambda arrow: [
-        arrow.queue, *(text for id, body in arrow.jobs for text in (id, f"{arrow.queue}\n{body}"))
+        arrow.queue, *[text for id, body in arrow.jobs for text in (id, f"{arrow.queue}\n{body}")]
     ],
     store.Delay: lambda arrow: (arrow.due, arrow.id, f"{arrow.queue}\n{arrow.body}"),
     store.Complete: _complete,

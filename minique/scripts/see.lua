@@ -4,8 +4,6 @@
 -- returns   now, leased, claims overdue, delayed, next due, overdue, failed, then counted lists: queues (name, length, next id, paused), workers (name, seconds silent, about), statistics (name, count)
 
 local next_due = redis.call('ZRANGE', DELAYED, 0, 0, 'WITHSCORES')[2] or ''
-local reply = {now, redis.call('HLEN', LEASED), redis.call('ZCOUNT', LEASES, '-inf', now), redis.call('ZCARD', DELAYED),
-               next_due, redis.call('ZCOUNT', DELAYED, '-inf', now), redis.call('ZCARD', FAILED)}
 local queues = redis.call('SMEMBERS', QUEUES)
 table.sort(queues)
 local queue_rows, worker_rows = {}, {}
@@ -18,7 +16,6 @@ for i = 1, #workers, 2 do
   worker_rows[#worker_rows + 1] = {workers[i], string.format('%.6f', now_seconds - tonumber(workers[i + 1])),
                                    redis.call('HGET', ABOUT, workers[i]) or ''}
 end
-reply[#reply + 1] = queue_rows
-reply[#reply + 1] = worker_rows
-reply[#reply + 1] = redis.call('HGETALL', STATS)
-return reply
+return {now, redis.call('HLEN', LEASED), redis.call('ZCOUNT', LEASES, '-inf', now), redis.call('ZCARD', DELAYED),
+        next_due, redis.call('ZCOUNT', DELAYED, '-inf', now), redis.call('ZCARD', FAILED),
+        queue_rows, worker_rows, redis.call('HGETALL', STATS)}

@@ -257,6 +257,13 @@ MUTANTS: tuple[Mutant, ...] = (
 LUA_MUTANTS: tuple[Mutant, ...] = (
     _one("lua: enqueue is not repeatable", "sent again after a lost reply, a job is queued twice", LOST_REPLY, "admit.lua",
          "redis.call('SET', JOB .. id, record, 'NX') and 1 or 0", "redis.call('SET', JOB .. id, record) and 1 or 0"),
+    _one("lua: enqueue into a ready queue is not repeatable", "sent again after a lost reply, a job is queued twice",
+         _scope("plain", "plain", errors=1), "enqueue.lua",
+         "redis.call('SET', JOB .. pairs[i], pairs[i + 1], 'NX') and 1 or 0",
+         "redis.call('SET', JOB .. pairs[i], pairs[i + 1]) and 1 or 0"),
+    _one("lua: enqueue into a ready queue forgets terms", "a second job with the same unique key comes to be",
+         _scope("unique", "unique"), "enqueue.lua",
+         "for i = 2, #pairs, 2 do is_plain = is_plain and not string.find(pairs[i], '\\n@', 1, true) end\n", ""),
     _one("lua: nobody is rung", "idle workers do not hear of a job", QUIET, "put.lua",
          "      make_ready(queue)\n      ring_all_that_serve(queue)", "      make_ready(queue)"),
     _one("lua: claim does not ring again", "a second job waits although a worker is idle", TWO, "claim.lua",
