@@ -185,11 +185,6 @@ def _leave_the_parent(parent: int) -> None:
     signal.set_wakeup_fd(-1)
     for number in _SIGNALS:
         _set_signal(number, _SIG_DFL)
-    # In the place of the parent's, if it has one: that would call its handler as well.
-    try:
-        faulthandler.register(_SIGTTIN, sys.stderr)
-    except (AttributeError, OSError, ValueError):
-        pass  # a stderr that is no file
     if _prctl:
         _prctl(_PR_SET_PDEATHSIG, _SIGKILL)
     if os.getppid() != parent:
@@ -208,6 +203,15 @@ _PR_SET_PDEATHSIG = 1
 _prctl = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else None
 
 
+def show_stacks_on_ttin(and_call_the_handler: bool = False) -> None:
+    """Write where every thread stands to stderr at the signal TTIN, also while one is in a call that never comes back.
+
+    Done in the parent: a forked child inherits it, for which it would pay a twentieth of its whole life otherwise.
+    """
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # a stderr that is no file
+        faulthandler.register(_SIGTTIN, sys.stderr, chain=and_call_the_handler)
+
+
 def main(arguments: Sequence[str]) -> NoReturn:
     """Be a spawned child. The arguments are numbers: the parent's id, three descriptors, how many tasks to run."""
     parent, task_read, ending_write, memory, tasks = map(int, arguments)
@@ -220,6 +224,7 @@ def main(arguments: Sequence[str]) -> NoReturn:
             os._exit(0)  # the parent ended meanwhile
         names, path = marshal.loads(frame)
         sys.path[:] = path  # modules are found where the parent found them
+        show_stacks_on_ttin()
         import_modules(names)
         logs.set_up_as_told()
         # Nothing was forked; yet this is where applications make their connections, and a child is a child.

@@ -25,7 +25,18 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from minique.child import Page, Rubbish, Task, for_child, live, read_outcome, rehearse, take_frame, write_all
+from minique.child import (
+    Page,
+    Rubbish,
+    Task,
+    for_child,
+    live,
+    read_outcome,
+    rehearse,
+    show_stacks_on_ttin,
+    take_frame,
+    write_all,
+)
 from minique.clock import Clock, SystemClock
 from minique.errors import ChildNotReady, UsageError
 from minique.perform import Outcome, run
@@ -326,6 +337,7 @@ class Forks(_InChildren):
         # A fork takes a millisecond or two: it is time for it when the child before has its last task.
         super().__init__(jobs_per_child, 0, memory_events, start_timeout_seconds)
         rehearse()
+        show_stacks_on_ttin()
         if jobs_per_child == 1:
             self.most_ahead = FORKS_AHEAD
         self._registry = registry

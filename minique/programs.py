@@ -11,7 +11,6 @@ import random
 import re
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -19,6 +18,7 @@ from functools import partial
 from typing import NoReturn
 
 from minique import status
+from minique.child import show_stacks_on_ttin
 from minique.client import Client
 from minique.clock import SystemClock
 from minique.errors import ChildNotReady, ServerError
@@ -224,24 +224,22 @@ class _Keeping:
 
 
 def _on_signals(meanings: Mapping[int, Callable[[], None]]) -> int:
-    """Have each signal call what it means; return a descriptor that can be read after any of them.
-
-    TTIN also writes where every thread stands, even while one is in a call that never comes back.
-    """
+    """Have each signal call what it means; return a descriptor that can be read after any of them."""
+    own = os.getpid()
     read, write = os.pipe()
     os.set_blocking(read, False)
     os.set_blocking(write, False)
     signal.set_wakeup_fd(write, warn_on_full_buffer=False)
 
     def handle(number: int, frame: object) -> None:
-        meanings[number]()
+        if os.getpid() == own:  # TTIN reaches it in forked children, too
+            meanings[number]()
 
     faulthandler.unregister(signal.SIGTTIN)  # perhaps it was registered before a fork; it would not be once more
     for number in meanings:
         if signal.getsignal(number) is not signal.SIG_IGN or number != signal.SIGHUP:  # nohup wants it ignored
             signal.signal(number, handle)
-    with contextlib.suppress(AttributeError, OSError, ValueError):  # a stderr that is no file
-        faulthandler.register(signal.SIGTTIN, sys.stderr, chain=True)
+    show_stacks_on_ttin(and_call_the_handler=True)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD_BACK)
     return read
 
