@@ -18,7 +18,9 @@ class Costs:
     commit: float = 0.001  # SQLite: write something and have it on disk
     round_trip: float = 0.00015  # Redis: send a command or script and read the reply
     wake_up: float = 0.0005  # a process blocked on a reply is scheduled again
-    hand_over: float = 0.0018  # give a job to a child that was forked ahead, and have the next one forked
+    hand_over: float = 0.0018  # give a job to a child, until it begins; where none is forked ahead, its fork included
+    fork: float = 0.0012  # have one child forked for the next job, while this one is at work
+    fork_in_a_row: float = 0.0008  # the same for each of several that are forked one after another
     end_of_child: float = 0.0005  # a job in a child has ended, and its worker knows
     in_line: float = 0.0001  # what a worker does for each job that it runs itself, its trip to the server not counted
     origin: str = ASSUMED
@@ -28,6 +30,10 @@ class Costs:
         """Each price by its name."""
         return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "origin"}
 
+    def forks(self, children: int) -> float:
+        """How long a worker is busy with forking so many at once."""
+        return self.fork if children == 1 else children * self.fork_in_a_row
+
     def words(self) -> str:
         """All of them in one sentence, in milliseconds."""
         each = ", ".join(f"{name.replace('_', ' ')} {value * 1000:.3g} ms" for name, value in self.seconds.items())
@@ -35,4 +41,7 @@ class Costs:
         return f"{each} ({whence})"
 
 
-FREE = Costs(query=0.0, commit=0.0, round_trip=0.0, wake_up=0.0, hand_over=0.0, end_of_child=0.0, in_line=0.0)
+FREE = Costs(
+    query=0.0, commit=0.0, round_trip=0.0, wake_up=0.0, hand_over=0.0, fork=0.0, fork_in_a_row=0.0, end_of_child=0.0,
+    in_line=0.0,
+)  # fmt: skip

@@ -1,4 +1,5 @@
-"""The worker that `bench modes` measures: the one of `minique worker`, which notes when it has which job in its hand.
+"""The worker that is measured: the one of `minique worker`, which notes when it has which job in its hand, and how long
+it is busy with forking.
 
 It imports nothing but minique, so that its memory is that of a worker.
 """
@@ -7,20 +8,32 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from minique import programs
 from minique.clock import SystemClock
 from minique.connect import connect
 from minique.events import Events
+from minique.processes import Forks
 from minique.registry import default_registry
 from minique.worker import Settings
 from simulate.benches import noop
 
 
 def serve(url: str, namespace: str, mode: str, jobs_per_child: int | None, path: str) -> None:
-    """Work until told to stop; then write down when each job was claimed."""
+    """Work until told to stop; then write down when each job was claimed, and what each fork of how many took."""
     claimed: list[tuple[object, float]] = []
+    forked: list[tuple[int, float]] = []
     clock = SystemClock()
+    start = Forks._start
+
+    def timed(processes: Forks, number: int) -> Any:
+        before = clock.elapsed()
+        found = start(processes, number)
+        forked.append((number, clock.elapsed() - before))
+        return found
+
+    Forks._start = timed  # type: ignore[assignment, method-assign]
 
     def note(event: str, fields: dict[str, object]) -> None:
         if event == "claimed":
@@ -31,4 +44,4 @@ def serve(url: str, namespace: str, mode: str, jobs_per_child: int | None, path:
         programs.work(
             mq, default_registry, events, mode, Settings(), 2.0, imports=[noop.__name__], jobs_per_child=jobs_per_child
         )
-    Path(path).write_text(json.dumps(claimed), encoding="utf-8")
+    Path(path).write_text(json.dumps({"claimed": claimed, "forked": forked}), encoding="utf-8")

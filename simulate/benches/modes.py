@@ -169,7 +169,7 @@ def _run(url: str, namespace: str, way: Way, jobs: int, advance: Callable[[int],
             worker.kill()
             worker.wait()
         began = {handle.id: float(handle.result(timeout=0)) for handle in handles}
-        claimed = dict(json.loads(notes.read_text(encoding="utf-8")))
+        claimed = dict(json.loads(notes.read_text(encoding="utf-8"))["claimed"])
         completed = mq.overview().stats.get("complete")
         if completed != jobs or set(claimed) != set(began) or len(began) != jobs:
             raise BenchError(f"{jobs:,} jobs: {completed} completed, {len(claimed):,} claimed, {len(began):,} began")

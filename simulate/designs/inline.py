@@ -25,6 +25,8 @@ class InTheWorker(SimulatedChild):
     worker: Worker
     renews: bool  # only where a lease could run out, see `Minique`
 
+    def prepare(self, tasks: int = 1) -> None: ...
+
     def give(self, task: Task) -> None:
         world, process = self._world, self._process
         hub = world.hub

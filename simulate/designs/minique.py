@@ -2,7 +2,7 @@
 
 Each worker runs `minique.loop.run`, as it does in production; what differs is what it waits with. A trip to the store
 takes a round trip, half of it before the server acts and half after. A job is handed to a child that is only an event
-in the heap.
+in the heap; a worker that forks the next ones hears of its end when it has done so.
 
 Renewals, reaping and signs of life are left out while nobody is going to be killed: they change nothing then, and a
 log of eleven days would draw hundreds of millions of them. A worker looks once, when it starts, and is then told that
@@ -26,13 +26,13 @@ from minique.job_class import JobClass
 from minique.keys import DELAYED_BELL
 from minique.memory_store import MemoryStore
 from minique.perform import Raised, Returned
-from minique.processes import Died, Ending, Processes, Task
+from minique.processes import FORKS_AHEAD, Died, Ending, Processes, Task
 from minique.reaper import FORGET_AT_ONCE, REST_SECONDS
 from minique.registry import Registry
 from minique.scheduler import Scheduler
 from minique.store import Arrow, Beat, Claim, Ear, Enqueue, Forget, Reap, Renew, Ring, Store
 from minique.subscription import Subscription
-from minique.worker import LEASE_SECONDS, Settings, Worker
+from minique.worker import BATCH_LIMIT, LEASE_SECONDS, Settings, Worker
 from simulate.actors import Process, World
 from simulate.designs import Design
 from simulate.designs.ticks import Ticks
@@ -151,19 +151,30 @@ class SimulatedChild:
     """A child process that is an event in the heap. What `minique.processes.Forks` is in production."""
 
     in_line = False
-    most_ahead = 1
+    most_ahead = FORKS_AHEAD
 
     def __init__(self, world: World, process: Process) -> None:
         self._world = world
         self._process = process
         self._ending: Ending | None = None
+        self._ready = 0
+        """Children that were forked and have no job yet."""
 
     def prepare(self, tasks: int = 1) -> None:
-        """The next child is forked while this one works."""
+        """Fork the next ones, while this one works."""
+        if not self._ready:
+            self._ready = self.most_ahead if tasks > 1 else 1
+            if seconds := self._world.costs.forks(self._ready):
+                self._world.hub.sleep(seconds)
 
     def leased(self, until: float) -> None: ...
 
     def give(self, task: Task) -> None:
+        self.prepare()
+        self._ready -= 1
+        self._hand_over(task)
+
+    def _hand_over(self, task: Task) -> None:
         world, process = self._world, self._process
         world.hub.sleep(world.costs.hand_over)
         service = world.begin(process, int(task.context.id))
@@ -210,6 +221,8 @@ class SimulatedChild:
 class Spawned(SimulatedChild):
     """A fresh interpreter for each job, which loads the application first. What `minique.processes.Spawns` is."""
 
+    most_ahead = 1
+
     def __init__(self, world: World, process: Process, loads_for: float) -> None:
         super().__init__(world, process)
         self._loads_for = loads_for
@@ -225,7 +238,7 @@ class Spawned(SimulatedChild):
         assert self._ready_at is not None
         hub.sleep(max(0.0, self._ready_at - hub.now))
         self._ready_at = None
-        super().give(task)
+        self._hand_over(task)
 
 
 def ending_of(process: Process) -> Ending:
@@ -237,7 +250,8 @@ class Minique(Design):
     """Leases, renewals, bells, claims with names: the shipping code.
 
     `queues` is what its workers serve, each the same or in turn one of several; without it all jobs are in one queue,
-    whatever the load says. `retries`, `backoff` and `expires_in` (seconds) are those of the one job class. With a
+    whatever the load says. `retries`, `backoff` and `expires_in` (seconds) are those of the one job class. A worker
+    claims at most `batch` short jobs together. With a
     `server` in this process the scripts run on it (see `simulate.designs.faithful`); without, the model of them.
     `loads_for` is how many seconds the application takes to load: each worker that starts does that, and with `spawned`
     each child too, one for each job, the next of them while the current one works.
@@ -260,6 +274,7 @@ class Minique(Design):
         retries: int = 3,
         backoff: Backoff | None = None,
         expires_in: float | None = None,
+        batch: int = BATCH_LIMIT,
         loads_for: float = 0.0,
         spawned: bool = False,
     ) -> None:
@@ -271,7 +286,9 @@ class Minique(Design):
         self.patience = lease + REST_SECONDS + (backoff.cap_seconds if world.dependency else 0.0)
         self.has_queues = queues is not None
         texts = [queues or "*"] if queues is None or isinstance(queues, str) else queues
-        self.settings = [Settings(subscription=Subscription.parse(text), lease=lease) for text in texts]
+        self.settings = [
+            Settings(subscription=Subscription.parse(text), lease=lease, batch_limit=batch) for text in texts
+        ]
         self.upkeep = bool(world.plan) if upkeep is None else upkeep
         could_be = self.ticks_take_no_time and not (
             world.plan or world.staffing or world.replacements or self.upkeep or loads_for
@@ -373,9 +390,14 @@ class Minique(Design):
         def wait(seconds: float, bell: str | None) -> None:
             if not upkeep and worker.state.look_at < FOREVER:
                 worker.state = worker.state._replace(look_at=FOREVER)
-            if seconds <= 0 or child.has_ended():
+            state = worker.state
+            if child.has_ended():  # while its worker forked the next ones
+                hub.sleep(end_of_child)
                 return
-            until = hub.now + seconds if upkeep else None
+            if seconds <= 0 or (state.stop_at is None and worker.asked_to_stop_at is not None):
+                return
+            # Without upkeep nothing is due but what is held, and what the server has not been told.
+            until = hub.now + seconds if upkeep or (state.running and (state.held or state.ended)) else None
             if bell is None:
                 if hub.park(until) != TIME:
                     hub.sleep(end_of_child)

@@ -2,7 +2,11 @@
 
 An actor costs two switches for every rest, and a worker that ships needs none: its `tick` waits for nothing but the
 answer to its one trip. So the hub calls `tick` at the moment at which the server acts on that trip. The worker's own
-clock says when the tick began, half a round trip before; and once the trip is drawn, half a round trip later.
+clock says when the tick began, half a round trip before; and once the trip is drawn, half a round trip later. What the
+worker does after that, it does on its own clock: hand a job over, fork children.
+
+Among short jobs that were claimed together most ticks make no trip. While a worker holds any, its tick is called when
+it begins; if it comes to a trip after all, nothing has happened yet, and it is called again half a round trip later.
 
 A process that is killed or stopped between these moments would already have drawn its conclusions. So a run with
 faults is played by actors, as `Minique.run` says; `tests/simulate/test_ticks.py` shows that the ledgers of the two
@@ -11,14 +15,15 @@ are the same to the last bit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from minique.clock import Clock
 from minique.perform import Returned
-from minique.processes import Ending, Task
-from minique.store import Arrow, Ear, Store
+from minique.processes import FORKS_AHEAD, Ending, Task
+from minique.store import Arrow, Ear, Renew, Store
 from simulate.actors import Process
+from simulate.costs import Costs
 from simulate.virtual_time import FOREVER
 
 if TYPE_CHECKING:
@@ -43,6 +48,10 @@ class OwnClock(Clock):
         return self.now
 
 
+class TooEarly(Exception):
+    """A tick came to its trip before the server acts on it; it has only heard and forgotten nothing."""
+
+
 class TickedStore(Store):
     """One worker's connection: each trip is drawn at once, and takes its time on the worker's own clock."""
 
@@ -52,8 +61,14 @@ class TickedStore(Store):
         self._half = design.world.costs.round_trip / 2
         self._clock = clock
         self.trips = 0
+        self.acts = True
+        """Whether this is the moment at which the server acts."""
 
     def trip(self, arrows: Sequence[Arrow], now: str) -> list[Any]:
+        if not self.acts:
+            if arrows[-1].__class__ is Renew and len(arrows) == 1:
+                return self._trip(arrows, now)  # sent beside the work
+            raise TooEarly
         self.trips += 1
         self._clock.now = self._hub.now + self._half
         return self._trip(arrows, now)
@@ -66,18 +81,26 @@ class TickedChild:
     """A child process that is an event: the end of its job."""
 
     in_line = False
-    most_ahead = 1
+    most_ahead = FORKS_AHEAD
 
-    def __init__(self, ticks: Ticks) -> None:
-        self._give = ticks.give
+    def __init__(self, give: Callable[[Task], None], clock: OwnClock, costs: Costs) -> None:
+        self._give = give
+        self._clock = clock
+        self._costs = costs
+        self._ready = 0
         self.ending: Ending | None = None
 
     def prepare(self, tasks: int = 1) -> None:
-        """The next child is forked while this one works."""
+        """Fork the next ones, while this one works."""
+        if not self._ready:
+            self._ready = self.most_ahead if tasks > 1 else 1
+            self._clock.now += self._costs.forks(self._ready)
 
     def leased(self, until: float) -> None: ...
 
     def give(self, task: Task) -> None:
+        self.prepare()
+        self._ready -= 1
         self._give(task)
 
     def poll(self) -> Ending | None:
@@ -113,46 +136,85 @@ class Ticks:
         self._process = process
         self._clock = OwnClock()
         self._store = TickedStore(design, self._clock)
-        self._child = TickedChild(self)
-        self._is_given = False
+        self._child = TickedChild(self.give, self._clock, world.costs)
+        self._free_at = FOREVER
+        """When the latest tick is over, as far as is known; the worker rests from then on."""
+        self._has_ended = False
+        """The job in the child, and its worker has not heard of it."""
+        self._rests = 0
+        """How many there were, so that only the present one is ended when its time is over."""
         self._worker = design.worker(process, self._store, self._child, self._clock)
         self._tick_at(world.hub.now)
 
     def _tick_at(self, time: float) -> None:
         """The worker begins a tick then, and the server acts on its trip half a round trip later."""
-        self._at(time + self._half, self._tick, time)
+        self._free_at = FOREVER
+        self._rests += 1
+        if self._worker.state.held:
+            self._at(time, self._perhaps_without_trip, time)
+        else:
+            self._at(time + self._half, self._tick, time)
+
+    def _perhaps_without_trip(self, began_at: float) -> None:
+        self._clock.now = began_at
+        self._store.acts = False
+        try:
+            rest = self._worker.tick()
+        except TooEarly:
+            self._at(began_at + self._half, self._tick, began_at)
+        else:
+            self._rest(rest)
+        finally:
+            self._store.acts = True
 
     def _tick(self, began_at: float) -> None:
         worker, store = self._worker, self._store
         self._clock.now = began_at
         before = store.trips
-        self._is_given = False
         rest = worker.tick()
         if store.trips != before + 1:
             raise AssertionError(f"{worker.name} made {store.trips - before} trips in a tick: its times are wrong")
         if worker.state.look_at < FOREVER:
             # Where there are no faults there is no upkeep, see `Minique`: the next look is never.
             worker.state = worker.state._replace(look_at=FOREVER)
-        if self._is_given:
+        self._rest(rest)
+
+    def _rest(self, seconds: float) -> None:
+        """What comes after a tick."""
+        state, now = self._worker.state, self._clock.now
+        if state.running is None:
+            if seconds <= 0:
+                self._tick_at(now)
+                return
+            self._world.empty_looks += 1
+            self._at(now, self._listen, self._worker.bell())
             return
-        if rest <= 0:
-            self._tick_at(self._clock.now)
-            return
-        self._world.empty_looks += 1
-        self._at(self._clock.now, self._listen, worker.bell())
+        self._free_at = now
+        if self._has_ended:  # meanwhile
+            self._hear_at(now)
+        elif state.held or state.ended:
+            self._at(now + seconds, self._rested_enough, self._rests)
+
+    def _rested_enough(self, rests: int) -> None:
+        if rests == self._rests:
+            self._tick_at(self._hub.now)
 
     def give(self, task: Task) -> None:
         """The worker hands a job to its child."""
-        self._is_given = True
-        begins_at = self._clock.now + self._costs.hand_over
+        self._clock.now = begins_at = self._clock.now + self._costs.hand_over
         service = self._world.begin(self._process, int(task.context.id), begins_at)
         self._at(begins_at + service, self._end)
 
     def _end(self, _: None) -> None:
         self._world.end(self._process)
+        self._has_ended = True
+        if self._free_at < FOREVER:
+            self._hear_at(max(self._hub.now, self._free_at))
+
+    def _hear_at(self, time: float) -> None:
+        self._has_ended = False
         self._child.ending = RETURNED
-        began_at = self._hub.now + self._costs.end_of_child
-        self._at(began_at + self._half, self._tick, began_at)
+        self._tick_at(time + self._costs.end_of_child)
 
     def _listen(self, bell: str | None) -> None:
         assert bell is not None, "a worker that is neither idle nor at work waits for nothing"

@@ -1,9 +1,10 @@
 """What each step costs on this machine, learnt in a few seconds: `python -m simulate calibrate`.
 
 Real programs are watched while they work: a worker with forked children, one that runs jobs itself, and the naive
-daemon, each with jobs one at a time (so that it is idle in between) and with a heap of them (so that it is not). What
-is not measured directly is what is left: of the time from one job's end to the next one's beginning, say, when the
-trip and the hand-over are taken off. So what the simulator adds up is what was seen.
+daemon, each with jobs one at a time (so that it is idle in between) and with a heap of them (so that it is not); the
+forked one also with a heap of jobs that do nothing, for which it forks several children in a row. What is not measured
+directly is what is left: of the time from one job's end to the next one's beginning, say, when the trip and the
+hand-over are taken off. So what the simulator adds up is what was seen.
 
 Means without the slowest and fastest twentieth: a busy machine stops everything now and then, and one such stop should
 not become the price of each step. That makes calibrated costs a little too low on a machine that is always busy.
@@ -115,6 +116,8 @@ def calibrate(advance: Callable[[float], object] = lambda done: None) -> Calibra
         "planned to begun, idle, fork": Spread.of(forked.idle),
         "end to begun, busy, fork": Spread.of(forked.busy),
         "hand-over": Spread.of(forked.hand_overs),
+        "fork": Spread.of([seconds for number, seconds in forked.forks if number == 1]),
+        "fork in a row": Spread.of([seconds / number for number, seconds in forked.forks if number > 1]),
         "planned to begun, idle, in-line": Spread.of(in_line.idle),
         "end to begun, busy, in-line": Spread.of(in_line.busy),
         "row to row, naive daemon": Spread.of(rows.busy),
@@ -142,6 +145,8 @@ def calibrate(advance: Callable[[float], object] = lambda done: None) -> Calibra
         round_trip=trip,
         wake_up=_left(alone - 2 * trip - hand_over),
         hand_over=hand_over,
+        fork=seen["fork"].mean,
+        fork_in_a_row=seen["fork in a row"].mean,
         end_of_child=_left(seen["end to begun, busy, fork"].mean - trip - hand_over),
         in_line=one_after_another - trip,
         origin=origin(about),
@@ -202,12 +207,14 @@ class _Watched:
     """From the end of one job to the beginning of the next, while there were more."""
     hand_overs: Numbers
     """From the answer to the claim to the beginning."""
+    forks: Sequence[tuple[int, float]]
+    """How many children were forked in a row, and how long that took."""
     overshoots: Numbers
 
 
-def _load(apart: float) -> Load:
+def _load(apart: float, work: float = WORK_SECONDS) -> Load:
     arrived = live.LEAD_SECONDS + apart * np.arange(JOBS, dtype=np.float64)
-    return Load("calibration", "jobs of one length", arrived, np.full(JOBS, WORK_SECONDS))
+    return Load("calibration", "jobs of one length", arrived, np.full(JOBS, work))
 
 
 def _watch_worker(url: str, mode: str) -> _Watched:
@@ -219,7 +226,10 @@ def _watch_worker(url: str, mode: str) -> _Watched:
         words = ["-c", f"import {live_jobs.__name__}; from simulate.benches.measured import serve; serve({asked})"]
         with live.crew(url, namespace, words, 1, Path(name)) as there:
             alone, heap = there.play(_load(WORK_SECONDS + APART_SECONDS), "sleep"), there.play(_load(0.0), "sleep")
-        claimed = dict(json.loads(notes.read_text(encoding="utf-8")))
+            if mode == "fork":
+                there.play(_load(0.0, 0.0), "sleep")
+        told = json.loads(notes.read_text(encoding="utf-8"))
+        claimed = dict(told["claimed"])
     return _Watched(
         trips=alone.sent - alone.woke,
         # Where the machine was busy elsewhere, a job can still run when the next one comes.
@@ -229,6 +239,7 @@ def _watch_worker(url: str, mode: str) -> _Watched:
         hand_overs=[
             began - claimed[id] for id, began in zip(alone.ids, (alone.began + alone.zero).tolist(), strict=True)
         ],
+        forks=told["forked"],
         overshoots=np.concatenate([run.ended - run.began for run in (alone, heap)]) - WORK_SECONDS,
     )
 
@@ -237,7 +248,7 @@ def _watch_daemon() -> _Watched:
     run = live.play_naive(_load(0.0), EVERY_SECONDS, EVERY_SECONDS / 2, "sleep", lambda done: None)
     gaps = run.began[1:] - run.ended[:-1]
     # Where it took a nap in between, that is no cost of a row.
-    return _Watched((), (), gaps[gaps < EVERY_SECONDS], (), run.ended - run.began - WORK_SECONDS)
+    return _Watched((), (), gaps[gaps < EVERY_SECONDS], (), (), run.ended - run.began - WORK_SECONDS)
 
 
 def _look_at_table() -> list[float]:

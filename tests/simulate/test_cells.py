@@ -73,7 +73,7 @@ def test_the_shipping_worker_takes_each_of_these_loads_as_the_recursion_does(kin
     """And so what was shown of the recursion is shown of it."""
     load = kind.load(seed=5, jobs=300, beginning=2.0)
     world = World(load, workers=kind.servers, costs=FREE)
-    world.run(Minique(world))
+    world.run(Minique(world, batch=1))
     expected = recursion.first_come_first_served(load.arrived, load.service, kind.servers)
     np.testing.assert_allclose(world.ledger.column("first_start"), expected, rtol=0, atol=1e-9)
 

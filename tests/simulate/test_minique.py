@@ -1,13 +1,21 @@
 """Rung 8 in virtual time: the worker, reaper and loop that ship, held against theory and against themselves."""
 
+from random import Random
+
 import numpy as np
 import pytest
 
+from minique.call import Call
+from minique.perform import Context, Returned
+from minique.processes import FORKS_AHEAD, Forks, Task
+from minique.registry import Registry
 from minique.store import Renew
-from simulate.actors import World
+from minique.worker import BATCH_SECONDS
+from simulate.actors import Process, World
 from simulate.costs import FREE, Costs
 from simulate.designs.inline import InLine
-from simulate.designs.minique import Minique, TimedStore
+from simulate.designs.minique import Minique, SimulatedChild, TimedStore
+from simulate.designs.ticks import OwnClock, TickedChild
 from simulate.faults import Kill, Plan
 from simulate.recursion import first_come_first_served
 from simulate.workload import generate
@@ -38,11 +46,86 @@ def test_a_lone_job_waits_for_its_trip_the_wake_up_the_claim_and_the_hand_over_a
 
 def test_at_no_cost_it_is_the_ideal_queue_job_by_job() -> None:
     load = generate("bursty", 3000, seed=5, erlangs=3.4)
-    world = run(World(load, workers=4, costs=FREE))
+    world = run(World(load, workers=4, costs=FREE), batch=1)
     ideal = first_come_first_served(load.arrived, load.service, 4)
     # Not before its workers are there: they start within the first second.
     settled = load.arrived > 200
     assert np.abs(world.ledger.column("first_start") - ideal)[settled].max() < 1e-6
+
+
+def test_jobs_that_were_claimed_with_a_slow_one_wait_for_ten_milliseconds_at_most() -> None:
+    # The first worker's short job lets it claim both slow ones, half a millisecond before the other is free.
+    load = load_of([2, 2, 2, 2], [0.004, 0.0045, 5, 5])
+    one_by_one, together = (run(World(load, workers=2, costs=FREE), batch=batch) for batch in (1, 8))
+    assert one_by_one.ledger.column("first_start") == pytest.approx([2, 2, 2.004, 2.0045])
+    assert together.ledger.column("first_start") == pytest.approx([2, 2, 2.004, 2.004 + BATCH_SECONDS])
+
+
+def test_short_jobs_are_claimed_together_and_their_children_forked_in_a_row() -> None:
+    costs = Costs()
+    jobs = 8 * FORKS_AHEAD
+    world = World(load_of(np.full(jobs, 2.0), np.full(jobs, 0.0001)), workers=1, costs=costs)
+    run(world)
+    starts = np.sort(world.ledger.column("first_start"))
+    each = costs.hand_over + costs.end_of_child
+    # From one row of forks to the next. Of jobs that take so long with all that belongs to them four are claimed at a
+    # time. The worker hears of one job's end when it has forked, and the work in it was done meanwhile.
+    assert int(BATCH_SECONDS / (each + 0.0001)) == 4
+    assert starts[-1] - starts[-1 - FORKS_AHEAD] == pytest.approx(
+        FORKS_AHEAD * (each + costs.fork_in_a_row) + (FORKS_AHEAD - 1) * 0.0001 + 2 * costs.round_trip
+    )
+
+
+class Ready:
+    """A child that has done its task when it is asked."""
+
+    tasks_left = 1
+
+    def await_ready(self) -> None: ...
+
+    def raise_if_unready(self) -> None: ...
+
+    def send(self, frame: bytes) -> None: ...
+
+    def ending(self, kills: object) -> Returned:
+        return Returned("null")
+
+    def close(self) -> None: ...
+
+    def is_over(self) -> bool:
+        return True
+
+
+def test_simulated_children_are_forked_when_real_ones_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    forked: list[int] = []
+
+    def start(self: Forks, number: int) -> list[Ready]:
+        forked.append(number)
+        return [Ready() for _ in range(number)]
+
+    def forks(self: Costs, number: int) -> float:
+        forked.append(number)
+        return 0.0
+
+    monkeypatch.setattr(Forks, "_start", start)
+    monkeypatch.setattr(Costs, "forks", forks)
+    world = World(load_of([0.0], [0.0]), workers=1, costs=Costs())
+    job_class = Minique(world).job_class
+    simulated, ticked = SimulatedChild(world, Process(0)), TickedChild(lambda task: None, OwnClock(), Costs())
+    monkeypatch.setattr(simulated, "_hand_over", lambda task: None)
+    found = []
+    for children in (Forks(Registry()), simulated, ticked):
+        random = Random(1)
+        for number in range(400):
+            children.give(Task(job_class, Context(str(number), "", 1), Call("job", [], {}, {})))
+            children.prepare(random.choice((1, 1, 2, 8)))
+            children.poll()
+            if random.random() < 0.3:
+                children.prepare()
+        found.append(forked.copy())
+        forked.clear()
+    assert found[0] == found[1] == found[2]
+    assert set(found[0]) == {1, FORKS_AHEAD}
 
 
 def test_the_ledger_is_the_same_with_renewals_reaping_and_signs_of_life_as_without() -> None:

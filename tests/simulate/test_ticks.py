@@ -46,6 +46,25 @@ def test_so_it_is_with_jobs_that_take_no_time_and_come_together() -> None:
         np.testing.assert_array_equal(ledger(events), ledger(actors))
 
 
+# Jobs that are claimed together, and among them some that are too long for that: they end before the next ones are
+# forked, while those wait for them, or long after the others were given back.
+SHORT = (0.0, 0.0005, 0.002, 0.0037, 0.0093, 0.0151, 0.21)
+
+
+@pytest.mark.parametrize(
+    "costs",
+    [Costs(), Costs(round_trip=0.006), Costs(fork=0.03, fork_in_a_row=0.013), Costs(fork=4.0, fork_in_a_row=0.9)],
+    ids=["usual", "far away", "dear forks", "forks that outlast a renewal"],
+)
+@pytest.mark.parametrize("workers", [1, 3])
+def test_so_it_is_with_short_jobs_that_are_claimed_together(workers: int, costs: Costs) -> None:
+    random = np.random.default_rng(workers)
+    service = random.choice(SHORT, 400, p=[0.2, 0.2, 0.2, 0.2, 0.1, 0.08, 0.02]) * random.uniform(0.9, 1.1, 400)
+    load = load_of(2 + np.cumsum(random.exponential(0.008 / workers, 400)), service)
+    actors, events = (played(load, workers, costs, ticked) for ticked in (False, True))
+    np.testing.assert_array_equal(ledger(events), ledger(actors))
+
+
 def test_so_it_is_with_several_queues() -> None:
     load = generate("poisson", 400, seed=2, erlangs=2.5)
     named = Load("named", "", load.arrived, load.service, queues=tuple("abc"[job % 3] for job in range(load.jobs)))
@@ -58,8 +77,15 @@ def test_a_trip_that_is_half_as_long_as_it_should_be_is_noticed(monkeypatch: pyt
     """What the tests above would see."""
     load = generate("poisson", 200, seed=1, erlangs=2.0)
     actors = played(load, 3, Costs(), ticked=False)
-    monkeypatch.setattr(ticks.Ticks, "_tick_at", lambda self, time: self._at(time, self._tick, time))
-    assert (ledger(played(load, 3, Costs(), ticked=True)) != ledger(actors)).any()
+    with monkeypatch.context() as broken:
+        broken.setattr(ticks.Ticks, "_tick_at", lambda self, time: self._at(time, self._tick, time))
+        assert (ledger(played(load, 3, Costs(), ticked=True)) != ledger(actors)).any()
+    # And so is a worker that hears of ends while it forks.
+    load = load_of(np.linspace(2, 3, 200), np.full(200, 0.001))
+    costs = Costs(fork=0.01, fork_in_a_row=0.01)
+    actors = played(load, 1, costs, ticked=False)
+    monkeypatch.setattr(ticks.TickedChild, "prepare", lambda self, tasks=1: setattr(self, "_ready", 8))
+    assert (ledger(played(load, 1, costs, ticked=True)) != ledger(actors)).any()
 
 
 def test_faults_and_jobs_that_run_in_their_worker_are_left_to_actors() -> None:
