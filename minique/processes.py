@@ -177,6 +177,9 @@ class _InChildren:
             self._serving.raise_if_unready()  # an idle worker is told as well, before it has claimed anything
         if self._ahead or self._serving.tasks_left > self._successor_at:
             return
+        if self._is_running:
+            # On a busy machine the kernel wakes that child where this process runs: it would wait for the fork.
+            os.sched_yield()
         try:
             self._ahead.extend(self._start(self.most_ahead if tasks > 1 else 1))
         except ChildNotReady:

@@ -463,6 +463,18 @@ class TestAChild:
         assert all(isinstance(ending, Returned) for ending in endings)
         assert Returned(str(dead)) not in endings
 
+    def test_a_child_that_was_given_a_task_may_begin_before_the_next_is_forked(
+        self, forks: Callable[..., Forks], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        processes, fork, seen = forks(jobs.own_pid), os.fork, list[str]()
+        monkeypatch.setattr(os, "sched_yield", lambda: seen.append("steps aside"))
+        monkeypatch.setattr(os, "fork", lambda: seen.append("forks") or fork())
+        processes.prepare()
+        give(processes, jobs.own_pid)
+        processes.prepare()
+        end(processes)
+        assert seen == ["forks", "steps aside", "forks"]
+
     def test_when_the_system_has_no_room_for_more_what_was_forked_is_used(
         self, forks: Callable[..., Forks], monkeypatch: pytest.MonkeyPatch
     ) -> None:
