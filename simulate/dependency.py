@@ -1,5 +1,8 @@
 """What jobs need from elsewhere, such as a mail server: it is down for a while, and answers so many calls a second.
 
+One that has calls beyond its limit may answer as many as ever and refuse the rest, or it collapses: each call too many
+costs it something of what it could have answered. Then it can be held down by those who call because it is down.
+
 The dependency keeps a list of its callers. What a retry storm looks like is seen from here, not from the queue.
 """
 
@@ -25,6 +28,8 @@ class Outage:
     fails_after: float = 0.05  # how long a call that fails keeps its worker: refused at once, or a time-out
     share: float = 1.0  # of the calls that fail while it lasts, drawn one by one
     calls_per_second: float | None = None  # more than that fail as well, at any time; None: no limit
+    collapse: float = 0.0  # answers that each call beyond the limit takes away from the same second
+    mended_after: float | None = None  # so long after its end a person has seen to it that there is no limit
     queue: str = ""  # only jobs of this queue call; empty: all do
 
     def __post_init__(self) -> None:
@@ -32,11 +37,23 @@ class Outage:
             raise ValueError(f"{self}: times must be 0 or more, and the share above 0 and at most 1")
         if self.calls_per_second is not None and self.calls_per_second < 1:
             raise ValueError(f"{self}: a dependency that answers {self.calls_per_second:g} calls a second is no use")
+        if self.collapse < 0 or (self.mended_after is not None and self.mended_after < 0):
+            raise ValueError(f"{self}: how it collapses, and when it is mended, must be 0 or more")
+        if self.collapse and (self.calls_per_second is None or self.mended_after is None):
+            raise ValueError(
+                f"{self}: what collapses needs a limit beyond which it does, and may never come back by itself: say "
+                "when a person steps in (mended_after)"
+            )
 
     @property
     def ends(self) -> float:
         """When it answers again."""
         return self.begins + self.seconds
+
+    @property
+    def mended(self) -> float:
+        """When a person has stepped in; infinite if nobody does."""
+        return float("inf") if self.mended_after is None else self.ends + self.mended_after
 
 
 class Dependency:
@@ -47,7 +64,8 @@ class Dependency:
         self.calls = array("d")  # when each came
         self.refused = array("b")  # whether it failed, call by call
         self._stream = stream(seed, "outage")
-        self._answered = array("d")  # within the window
+        self._answered = array("d")  # within the window, as are all that came
+        self._came = array("d")
 
     def call(self, now: float, queue: str) -> bool:
         """A job's call; answers whether it succeeds."""
@@ -55,17 +73,20 @@ class Dependency:
         if outage.queue and queue != outage.queue:
             return True
         fails = outage.begins <= now < outage.ends and (outage.share == 1 or self._stream.random() < outage.share)
-        if not fails and outage.calls_per_second is not None:
-            fails = not self._has_room(now, outage.calls_per_second)
+        if outage.calls_per_second is not None and now < outage.mended:
+            has_room = self._has_room(now, outage.calls_per_second)
+            fails = fails or not has_room
+            if not fails:
+                self._answered.append(now)
         self.calls.append(now)
         self.refused.append(fails)
         return not fails
 
     def _has_room(self, now: float, limit: float) -> bool:
-        recent = self._answered
-        while recent and recent[0] <= now - WINDOW_SECONDS:
-            recent.pop(0)
-        if len(recent) >= limit * WINDOW_SECONDS:
-            return False
-        recent.append(now)
-        return True
+        self._came.append(now)
+        for recent in (self._answered, self._came):
+            while recent and recent[0] <= now - WINDOW_SECONDS:
+                recent.pop(0)
+        most = limit * WINDOW_SECONDS
+        too_many = max(0.0, len(self._came) - most)
+        return len(self._answered) < most - self.outage.collapse * too_many

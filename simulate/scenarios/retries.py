@@ -2,7 +2,8 @@
 
 Jobs that failed together come back together, unless something parts them. Exponential backoff alone only makes the
 waves rarer; jitter makes them no waves. Whoever retries at once keeps every worker busy with failing, and those who
-need nothing of the dependency wait behind that.
+need nothing of the dependency wait behind that. A dependency that collapses under calls may be held down by them for
+as long as nobody steps in, though what took it down is long over.
 """
 
 from collections.abc import Callable, Sequence
@@ -91,6 +92,7 @@ class RetryOutcome:
     given_up: Estimate  # share of the jobs that met the outage and were not done in the end
     bystanders: Estimate  # mean waiting time during the outage of jobs that need nothing of it; seconds
     failing: Estimate  # share of all workers' time during the outage that went into failing attempts
+    held_down: float | None  # share of runs in which callers kept it down until a person stepped in; None: nobody does
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +115,11 @@ class Retries:
             "outage_begins_seconds": outage.begins,
             "outage_seconds": outage.seconds,
             "calls_per_second_at_most": outage.calls_per_second,
+            "collapse": outage.collapse,
+            "mended_after_seconds": outage.mended_after,
+            "bystanders_and_callers_per_second": self.setting.rate,
+            "costs_seconds": self.setting.costs.seconds,
+            "costs_are": self.setting.costs.origin,
             "workers": self.setting.workers,
             "burst_jobs": self.setting.burst,
             "seed": self.seed,
@@ -133,6 +140,7 @@ class Retries:
                     "given_up_share": one.given_up.to_dict(),
                     "bystanders_waiting_mean": one.bystanders.to_dict(),
                     "failing_share": one.failing.to_dict(),
+                    "held_down_share": one.held_down,
                 }
                 for one in self.outcomes
             ],
@@ -180,6 +188,7 @@ class _Run:
     given_up: float | None
     bystanders: float | None
     failing: float
+    held_down: bool
 
 
 def _load(setting: Setting, seed: int) -> Load:
@@ -226,7 +235,19 @@ def _play(policy: RetryPolicy, setting: Setting, seed: int) -> _Run:
         measured.left.get("failed", 0) / int(met.sum()) if met.any() else None,
         float((first - load.arrived)[beside].mean()) if beside.any() else None,
         float(attempts * outage.fails_after / (setting.workers * outage.seconds)) if outage.seconds else 0.0,
+        _held_down(calls, was_refused, outage),
     )
+
+
+def _held_down(calls: Numbers, was_refused: Numbers, outage: Outage) -> bool:
+    """Whether most calls failed in most of the seconds from the end of the outage until a person stepped in."""
+    alone = (calls >= outage.ends) & (calls < outage.mended)
+    second = (calls[alone] - outage.ends).astype(int)
+    came, failed = (
+        np.bincount(second),
+        np.bincount(second[was_refused[alone]], minlength=int(second.max(initial=0)) + 1),
+    )
+    return bool(outage.mended_after) and 2 * int((2 * failed > came).sum()) > outage.mended - outage.ends
 
 
 def _outcome(policy: RetryPolicy, setting: Setting, runs: Sequence[_Run]) -> RetryOutcome:
@@ -251,6 +272,7 @@ def _outcome(policy: RetryPolicy, setting: Setting, runs: Sequence[_Run]) -> Ret
         of_all(mean_interval, [run.given_up for run in runs]),
         of_all(mean_interval, [run.bystanders for run in runs]),
         mean_interval([run.failing for run in runs]),
+        None if setting.outage.mended_after is None else float(np.mean([run.held_down for run in runs])),
     )
 
 

@@ -39,6 +39,32 @@ def test_a_call_fails_during_the_outage_and_otherwise_only_beyond_the_limit() ->
     assert list(dependency.refused) == [0, 1, 1, 0, 0, 1, 1, 0]
 
 
+def test_what_collapses_answers_fewer_the_more_it_is_called_until_a_person_steps_in() -> None:
+    outage = Outage(begins=0, seconds=1, calls_per_second=4, collapse=0.5, mended_after=9)
+    dependency = Dependency(outage, seed=1)
+    # Four are answered, and four too many take away two of the next second's answers, which come at the same pace.
+    first = [dependency.call(2 + n / 8, "") for n in range(8)]
+    assert first == [True] * 4 + [False] * 4
+    second = [dependency.call(3 + n / 8, "") for n in range(8)]
+    assert sum(second) == 2
+    # Twelve times too many: nothing is left.
+    assert not any(dependency.call(4 + n / 48, "") for n in range(48))
+    # It recovers as soon as it is left alone, or is mended.
+    assert dependency.call(6.0, "")
+    storm = [dependency.call(9 + n / 48, "") for n in range(96)]
+    assert not any(storm[24:48])
+    assert all(storm[48:])
+
+
+def test_one_that_collapses_needs_a_limit_and_somebody_who_steps_in() -> None:
+    with pytest.raises(ValueError, match="say when a person steps in"):
+        Outage(0, 1, calls_per_second=4, collapse=1)
+    with pytest.raises(ValueError, match="needs a limit"):
+        Outage(0, 1, collapse=1, mended_after=1)
+    with pytest.raises(ValueError, match="0 or more"):
+        Outage(0, 1, calls_per_second=4, collapse=-1, mended_after=1)
+
+
 def test_a_share_of_calls_fails_and_other_queues_do_not_call() -> None:
     dependency = Dependency(Outage(begins=0, seconds=5000, share=0.3, queue="mail"), seed=1)
     failed = sum(not dependency.call(float(now), "mail") for now in range(5000))

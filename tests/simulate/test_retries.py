@@ -11,7 +11,7 @@ from simulate.dependency import Outage
 from simulate.experiments import retries
 from simulate.intervals import Interval
 from simulate.plots import retries_figure
-from simulate.scenarios.retries import CALLING, POLICIES, Retries, Setting, expected_calls
+from simulate.scenarios.retries import CALLING, POLICIES, Retries, RetryOutcome, Setting, expected_calls
 
 SEED = 4
 UNLIMITED = Setting(outage=Outage(30.0, 60.0, queue=CALLING))
@@ -110,3 +110,36 @@ def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ValueError, match="of the queue 'mail'"):
         Setting(outage=Outage(1.0, 1.0))
     assert POLICIES["as shipped"].retries == 3
+
+
+class TestACollapse:
+    """Forty calls a second are answered, and each one too many costs half an answer; an outage of ten seconds."""
+
+    @staticmethod
+    def met(policy: str, **changes: float) -> RetryOutcome:
+        asked = {"calls_per_second": 40.0, "collapse": 0.5, "mended_after": 20.0} | changes
+        outage = Outage(5.0, 10.0, queue=CALLING, **asked)  # type: ignore[arg-type]
+        [found] = retries((policy,), setting=Setting(outage, burst=40, after=5.0), replications=2, seed=SEED).outcomes
+        return found
+
+    def test_whoever_retries_at_once_holds_down_what_came_back_long_ago(self) -> None:
+        found = self.met("at once")
+        assert found.held_down == 1.0
+        # Until somebody steps in, and hardly longer.
+        assert 20.0 < value(found.recovered) < 30.0
+
+    def test_where_calls_beyond_the_limit_cost_nothing_it_comes_back(self) -> None:
+        found = self.met("at once", collapse=0.0)
+        assert found.held_down == 0.0
+        assert value(found.recovered) < 10.0
+
+    def test_with_jitter_nobody_has_to_step_in(self) -> None:
+        assert self.met("jitter").held_down == 0.0
+
+    def test_the_figure_says_so(self) -> None:
+        outage = Outage(5.0, 10.0, queue=CALLING, calls_per_second=40.0, collapse=1.0, mended_after=10.0)
+        found = retries(("at once", "jitter"), setting=Setting(outage, burst=40, after=5.0), replications=2)
+        above, below = retries_figure(found).axes
+        assert [text.get_text() for text in above.texts][1].endswith("held down by its callers")
+        assert "held down" not in below.texts[1].get_text()
+        assert above.get_xlim()[1] > outage.mended
