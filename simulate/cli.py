@@ -7,13 +7,32 @@ The one place of this package that looks at the real clock (for the progress bar
 import argparse
 import os
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from simulate.benches.server import BenchError
 from simulate.chaos.server import NoServer
-from simulate.commands import bench, calibrate, chaos, compare, explore, guarantees, live, plan, record, sweep, theory
+from simulate.commands import (
+    bench,
+    bursts,
+    calibrate,
+    chaos,
+    compare,
+    explore,
+    guarantees,
+    live,
+    overload,
+    plan,
+    priorities,
+    record,
+    retries,
+    staff,
+    startup,
+    sweep,
+    theory,
+)
 from simulate.commands import run as running
 from simulate.commands.options import FAILED, FINE, INTERRUPTED, USAGE, UsageError
 from simulate.designs.own import DesignError
@@ -21,17 +40,43 @@ from simulate.live.calibrate import CostsUnusable
 from simulate.live.record import RecordError
 from simulate.traces import TraceError
 
-VERBS = (compare, sweep, plan, theory, running, calibrate, live, record, bench, chaos, explore, guarantees)
+VERBS = {
+    "which design, and how many workers": (compare, sweep, plan, staff),
+    "one question each": (priorities, overload, bursts, retries, startup),
+    "what is guaranteed": (guarantees, explore, chaos),
+    "why believe it: theory, and real processes": (theory, calibrate, live, record, bench),
+    "once more": (running,),
+}
+"""Every verb's part, under what it is good for."""
+
+WIDTH = 100
+"""Of the list of verbs."""
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line: each verb's part knows what runs it."""
-    top = argparse.ArgumentParser(prog="python -m simulate", description="The experiments.")
-    names = "|".join(verb.__name__.rpartition(".")[2] for verb in VERBS)
-    verbs = top.add_subparsers(dest="verb", required=True, metavar=names)
-    for verb in VERBS:
-        verb.add(verbs)
+    program = "python -m simulate"
+    top = argparse.ArgumentParser(
+        prog=program,
+        usage=f"{program} [-h] VERB ...",
+        description="The experiments. Each verb has a --help of its own.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    # The list of verbs is made here, in groups; argparse would give one long one.
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB", prog=program, help=argparse.SUPPRESS)
+    said = []
+    for group, members in VERBS.items():
+        before = len(verbs._choices_actions)
+        for verb in members:
+            verb.add(verbs)
+        said += ["", f"{group}:", *map(_line, verbs._choices_actions[before:])]
+    top.epilog = "\n".join(said[1:])
     return top
+
+
+def _line(verb: argparse.Action) -> str:
+    indent = " " * 15
+    return textwrap.fill(f"  {verb.dest:<13}{verb.help}", WIDTH, subsequent_indent=indent)
 
 
 def main(arguments: Sequence[str] | None = None, clock: Callable[[], float] = time.monotonic) -> int:

@@ -65,6 +65,15 @@ class Refusal:
 
 Estimate = Interval | Refusal
 
+COLUMNS = ["value", "low", "high", "why_none"]
+
+
+def in_columns(what: Estimate) -> list[str]:
+    """An estimate in a table of texts, under `COLUMNS`."""
+    if isinstance(what, Refusal):
+        return ["", "", "", what.why]
+    return [*(f"{number:.9g}" for number in (what.value, what.low, what.high)), ""]
+
 
 def within(t: float, freedom: int) -> float:
     """The chance that a Student t variable of so many degrees of freedom lies between -t and t.

@@ -15,7 +15,7 @@ import numpy as np
 from simulate import designs as ladder
 from simulate import faults
 from simulate.costs import Costs
-from simulate.intervals import Estimate, Interval, Numbers, Refusal, batches, percentile_interval
+from simulate.intervals import Estimate, Interval, Numbers, Refusal, batches, in_columns, percentile_interval
 from simulate.playing import play
 from simulate.workload import Load
 
@@ -73,11 +73,7 @@ class Plan:
         """One row for each number of workers that was tried, for CSV; see `HEADER`."""
         found = []
         for one in self.points:
-            what = one.waiting
-            numbers = (
-                [f"{x:.9g}" for x in (what.value, what.low, what.high)] if isinstance(what, Interval) else [""] * 3
-            )
-            why = what.why if isinstance(what, Refusal) else ""
+            *numbers, why = in_columns(one.waiting)
             enough = "yes" if self.workers is not None and one.workers >= self.workers else "no"
             found.append(
                 [self.design, str(one.workers), f"{self.goal.percent:g}", *numbers, str(one.lost), enough, why]

@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 
 from simulate.intervals import (
+    COLUMNS,
     Estimate,
     Numbers,
     Refusal,
     batch_mean_interval,
+    in_columns,
     mean_interval,
     paired_difference,
     percentile_interval,
@@ -184,9 +186,7 @@ def rows(
     found = []
 
     def row(design: str, measure: str, what: Estimate) -> None:
-        numbers = ["", "", ""] if isinstance(what, Refusal) else [f"{x:.9g}" for x in (what.value, what.low, what.high)]
-        why = what.why if isinstance(what, Refusal) else ""
-        found.append([name, str(workers), str(runs), design, measure, *numbers, why])
+        found.append([name, str(workers), str(runs), design, measure, *in_columns(what)])
 
     for one in estimates:
         for measure, what in one.measures.items():
@@ -199,4 +199,4 @@ def rows(
     return found
 
 
-HEADER = ["load", "workers", "replications", "design", "measure", "value", "low", "high", "why_none"]
+HEADER = ["load", "workers", "replications", "design", "measure", *COLUMNS]

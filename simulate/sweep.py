@@ -19,7 +19,7 @@ from naive_daemon import daemon
 from simulate import designs as ladder
 from simulate import experiments, faults, theory
 from simulate.costs import Costs
-from simulate.intervals import Estimate, Interval, Refusal, mean_interval
+from simulate.intervals import Estimate, Interval, in_columns, mean_interval
 from simulate.measures import measure
 from simulate.replications import Run, in_the_long_run, of_all
 from simulate.steady import MEMORIES
@@ -158,17 +158,11 @@ class Sweep:
         found = []
         for series in self.series:
             for point in series.points:
-                what = point.simulated
-                numbers = (
-                    ["", "", ""]
-                    if isinstance(what, Refusal)
-                    else [f"{x:.9g}" for x in (what.value, what.low, what.high)]
-                )
+                *numbers, why = in_columns(point.simulated)
                 real = point.cross
                 seen = [] if real is None else [real.measured, real.simulated]
                 crosses = [f"{one.value:.9g}" if isinstance(one, Interval) else "" for one in seen] or ["", ""]
                 line = ["", ""] if point.theory is None else [f"{point.theory.seconds:.9g}", point.theory.trust]
-                why = what.why if isinstance(what, Refusal) else ""
                 found.append(
                     [self.over, f"{point.value:.9g}", series.design, str(point.jobs), *numbers, *line, *crosses, why]
                 )

@@ -5,8 +5,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from minique.errors import MiniqueError
-from minique.subscription import Subscription
 from simulate import designs as ladder
 from simulate import experiments, replications, report
 from simulate.commands.faults import chosen_faults, fault_options
@@ -16,20 +14,18 @@ from simulate.commands.options import (
     FINE,
     Clock,
     UsageError,
+    check_served,
     chosen_costs,
     chosen_loads,
-    costs_option,
     generated_options,
-    keeping_options,
     names,
-    output_options,
     positive,
-    seed_option,
     trace_options,
+    usual_options,
     verb,
+    workers_option,
 )
-from simulate.commands.results import Result, publish, ready
-from simulate.commands.terminal import progress_bar, speedometer
+from simulate.commands.results import Result, played, publish
 from simulate.experiments import Comparison
 from simulate.plots import compare_figure
 from simulate.workload import Load
@@ -46,13 +42,7 @@ def add(verbs: "Verbs") -> None:
     usual = f" (default: to keep {experiments.FULL_SHARE:.0%}% of the workers busy)"
     generated_options(load, "a light and a full one", usual)
     fault_options(one)
-    one.add_argument(
-        "--workers",
-        type=positive(int),
-        default=DEFAULT_WORKERS,
-        metavar="N",
-        help="processes of each design that can have several (default: %(default)s)",
-    )
+    workers_option(one, DEFAULT_WORKERS, "processes of each design that can have several")
     one.add_argument(
         "--designs",
         type=names,
@@ -79,10 +69,7 @@ def add(verbs: "Verbs") -> None:
         action="store_true",
         help="carry out every command and script on a server in this process, Lua included: the same numbers, slowly",
     )
-    seed_option(one)
-    output_options(one, "the figure, the JSON and the CSV go")
-    keeping_options(one)
-    costs_option(one)
+    usual_options(one, "tables")
 
 
 def run(options: argparse.Namespace, clock: Clock) -> int:
@@ -90,28 +77,26 @@ def run(options: argparse.Namespace, clock: Clock) -> int:
     designs = chosen_designs(options)
     faulty, sets, costs = chosen_faults(options), chosen_loads(options), chosen_costs(options)
     check_queues(options.queues, sets)
-    ready(options)
-    done: list[Comparison] = []
-    times = experiments.runs(designs)
-    total = sum(load.jobs for same in sets for _, load in same) * times
-    with speedometer(clock) as speed, progress_bar(total, clock) as advance:
-        before = 0
-        for (seed, load), *others in sets:
-            done.append(
-                experiments.compare(
-                    load,
-                    designs,
-                    options.workers,
-                    costs=costs,
-                    seed=seed,
-                    others=others,
-                    faulty=faulty,
-                    queues=options.queues,
-                    faithful=options.faithful,
-                    progress=partial(_advance, advance, before),
-                )
+    jobs = [sum(load.jobs for _, load in same) * experiments.runs(designs) for same in sets]
+
+    def experiment(advance: Callable[[float], None]) -> list[Comparison]:
+        return [
+            experiments.compare(
+                load,
+                designs,
+                options.workers,
+                costs=costs,
+                seed=seed,
+                others=others,
+                faulty=faulty,
+                queues=options.queues,
+                faithful=options.faithful,
+                progress=partial(_advance, advance, sum(jobs[:place])),
             )
-            before += sum(one.jobs for _, one in ((seed, load), *others)) * times
+            for place, ((seed, load), *others) in enumerate(sets)
+        ]
+
+    done, speed = played(options, clock, sum(jobs), experiment, unit="jobs")
     result = Result(
         title=" and ".join(f"{load.name}, {load.jobs:,} jobs" for load in (one.load for one in done)),
         data=experiments.to_dict(done),
@@ -151,14 +136,8 @@ def check_queues(serves: str | None, sets: Sequence[Sequence[tuple[int, Load]]])
             raise UsageError(
                 f"--queues: the load {load.name} has none; give --shares critical=0.2,default=0.8 or a trace"
             )
-        try:
-            terms = Subscription.parse(serves)
-        except MiniqueError as problem:
-            raise UsageError(f"--queues: {problem}") from None
-        unserved = sorted({queue for queue in load.queues if not terms.serves(queue)})
-        if unserved:
-            raise UsageError(f"--queues: nobody would serve {', '.join(unserved[:5])}; name it, or end with *")
+        check_served([serves], load.queues)
 
 
-def _advance(advance: Callable[[int], None], before: int, jobs: int) -> None:
+def _advance(advance: Callable[[float], None], before: int, jobs: int) -> None:
     advance(before + jobs)

@@ -20,7 +20,18 @@ from typing import Any, NamedTuple
 from simulate.commands.options import UsageError, chosen_costs
 from simulate.costs import Costs
 
-DESCRIBED_VERBS = ("compare", "sweep", "plan", "theory")
+DESCRIBED_VERBS = (
+    "compare",
+    "sweep",
+    "plan",
+    "theory",
+    "staff",
+    "priorities",
+    "overload",
+    "bursts",
+    "retries",
+    "startup",
+)
 """Those that give the same bits again."""
 
 NOT_DESCRIBED = ("help", "output", "json", "html", "save_experiment", "live", "live_runs", "live_seconds")

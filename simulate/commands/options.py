@@ -1,15 +1,17 @@
 """What several verbs may be asked for: numbers, loads, costs, folders; and how what cannot be done is refused."""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minique.subscription import check_queue_name
-from simulate import experiments, replications, traces
+from minique.errors import MiniqueError
+from minique.subscription import Subscription, check_queue_name
+from simulate import experiments, plan, replications, traces
 from simulate.costs import Costs
 from simulate.live import calibrate
 from simulate.service_times import KINDS, ServiceTimes
@@ -74,6 +76,16 @@ def not_negative(text: str) -> float:
 
 
 not_negative.kind = "a number"  # type: ignore[attr-defined]
+
+
+def whole(text: str) -> int:
+    """A whole number of zero or more from the command line."""
+    if not text.strip().isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of zero or more")
+    return int(text)
+
+
+whole.kind = "a whole number"  # type: ignore[attr-defined]
 
 
 def several(convert: Callable[[str], float]) -> Callable[[str], tuple[float, ...]]:
@@ -144,33 +156,90 @@ def trace_options(one: argparse._ActionsContainer) -> None:
     one.add_argument("--ignore-columns", action="store_true", help="with --trace: leave out columns that nobody knows")
 
 
-def generated_options(one: argparse._ActionsContainer, usual: str, rate: str) -> None:
+def generated_options(
+    one: argparse._ActionsContainer, usual: str, rate: str, service: str = "as in the Azure code trace of 2023"
+) -> None:
     """The options by which a load is generated."""
     one.add_argument("--load", choices=tuple(LOADS), help=f"generate one load of this kind (default: {usual})")
     one.add_argument(
         "--jobs", type=positive(int), metavar="N", help=f"how many jobs to generate (default: {DEFAULT_JOBS:,})"
     )
     one.add_argument("--rate", type=positive(float), metavar="R", help=f"arrivals per second{rate}")
-    one.add_argument(
-        "--service",
-        choices=tuple(kind for kind in KINDS if kind != "sample"),
-        help="how long jobs take (default: as in the Azure code trace of 2023)",
-    )
-    one.add_argument(
-        "--mean", type=positive(float), metavar="S", help="with --service: seconds, on average (default: 1)"
-    )
-    one.add_argument(
-        "--variance",
-        type=not_negative,
-        metavar="X",
-        help="with lognormal or hyperexponential ones: over their squared mean (default: 4)",
-    )
+    service_options(one, service)
     one.add_argument(
         "--shares",
         type=shares,
         metavar="Q=X,Q=X",
         help="deal the jobs out to queues, such as critical=0.2,default=0.8 (default: one queue)",
     )
+
+
+def service_options(one: argparse._ActionsContainer, usual: str) -> None:
+    """The options that say how long jobs take; what is usual is a kind, or in words what happens without one."""
+    one.add_argument(
+        "--service",
+        choices=tuple(kind for kind in KINDS if kind != "sample"),
+        default=usual if usual in KINDS else None,
+        help=f"how long jobs take (default: {usual})",
+    )
+    alone = "" if usual in KINDS else "with --service: "
+    one.add_argument("--mean", type=positive(float), metavar="S", help=f"{alone}seconds, on average (default: 1)")
+    one.add_argument(
+        "--variance",
+        type=not_negative,
+        metavar="X",
+        help="with lognormal or hyperexponential ones: over their squared mean (default: 4)",
+    )
+
+
+def workers_option(one: argparse._ActionsContainer, usual: int, words: str = "processes that do the jobs") -> None:
+    """The option that says how many workers there are."""
+    one.add_argument(
+        "--workers", type=positive(int), default=usual, metavar="N", help=f"{words} (default: %(default)s)"
+    )
+
+
+def goal_options(one: argparse._ActionsContainer, most: int, target: float | None = None) -> None:
+    """The options that say how soon jobs must start, and under which circumstances; without a usual target: it must be
+    given."""
+    one.add_argument(
+        "--target",
+        type=positive(float),
+        required=target is None,
+        default=target,
+        metavar="S",
+        help="seconds of waiting" + ("" if target is None else " (default: %(default)g)"),
+    )
+    one.add_argument("--percentile", type=positive(float), default=95.0, metavar="P", help="default: %(default)g")
+    one.add_argument(
+        "--growth", type=positive(float), default=1.0, metavar="G", help="arrivals G times as fast (default: 1)"
+    )
+    one.add_argument(
+        "--crashes-per-hour", type=not_negative, default=0.0, metavar="N", help="workers killed with a job in the hand"
+    )
+    one.add_argument(
+        "--most", type=positive(int), default=most, metavar="N", help="try no more workers (default: %(default)s)"
+    )
+
+
+def replications_option(one: argparse._ActionsContainer, usual: int = DEFAULT_REPLICATIONS) -> None:
+    """The option that says how often each point is played."""
+    one.add_argument(
+        "--replications",
+        type=positive(int),
+        default=usual,
+        metavar="N",
+        help="runs of each point, with seeds of their own (default: %(default)s)",
+    )
+
+
+def usual_options(one: argparse._ActionsContainer, prints: str = "table", costs: bool = True) -> None:
+    """What every experiment has: a seed, a place for its results, ways to keep them, and what steps cost."""
+    seed_option(one)
+    output_options(one, "figure, JSON and CSV go", prints)
+    keeping_options(one)
+    if costs:
+        costs_option(one)
 
 
 def seed_option(one: argparse._ActionsContainer) -> None:
@@ -221,6 +290,46 @@ def chosen_seed(options: argparse.Namespace) -> int:
     if options.seed < 0:
         raise UsageError(f"--seed must be 0 or more, not {options.seed}")
     return int(options.seed)
+
+
+def check_served(serves: Sequence[str], queues: Iterable[str]) -> None:
+    """Raises UsageError for what no worker can serve, and for queues that none of these texts serves."""
+    try:
+        terms = [Subscription.parse(text) for text in serves]
+    except MiniqueError as problem:
+        raise UsageError(f"--queues: {problem}") from None
+    unserved = sorted({queue for queue in queues if not any(one.serves(queue) for one in terms)})
+    if unserved:
+        raise UsageError(f"--queues: nobody would serve {', '.join(unserved[:5])}; name it, or end with *")
+
+
+def chosen_names(option: str, given: Sequence[str] | None, known: Collection[str]) -> list[str]:
+    """Those of the known names that are given, each once and in their order; all if nothing is given.
+
+    A hyphen stands for a space, so that nobody needs quotes. Raises UsageError for a name that is not known, or none.
+    """
+    if given is None:
+        return list(known)
+    asked = [name if name in known else name.replace("-", " ") for name in given]
+    unknown = [name for name in asked if name not in known]
+    if unknown or not asked:
+        close = get_close_matches(unknown[0], list(known), 1) if unknown else []
+        meant = f"; did you mean {close[0]!r}?" if close else ""
+        what = f"{unknown[0]!r} is not known" if unknown else "names none"
+        raise UsageError(f"{option}: {what}{meant}; known: {', '.join(known)}")
+    return [name for name in known if name in asked]
+
+
+def chosen_replications(options: argparse.Namespace) -> int:
+    """How often each point is played. Raises UsageError for once: nothing would have an interval."""
+    if options.replications < 2:
+        raise UsageError("--replications must be 2 or more: a single run has no interval")
+    return int(options.replications)
+
+
+def chosen_goal(options: argparse.Namespace) -> plan.Goal:
+    """How soon jobs must start."""
+    return plan.Goal(options.target, options.percentile, options.growth, options.crashes_per_hour)
 
 
 def chosen_costs(options: argparse.Namespace) -> Costs:

@@ -3,15 +3,18 @@
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from matplotlib.figure import Figure
 
 from simulate import experiments, page
 from simulate.commands.experiment import described, to_toml
 from simulate.commands.files import all_or_none, prepared, write_figure, write_rows
-from simulate.commands.terminal import Speed, console
+from simulate.commands.options import Clock, UsageError
+from simulate.commands.terminal import Speed, console, progress_bar, speedometer
 from simulate.report import Out, written
+
+Found = TypeVar("Found")
 
 
 class Result(NamedTuple):
@@ -23,6 +26,7 @@ class Result(NamedTuple):
     rows: Sequence[Sequence[str]]  # for CSV
     figures: Callable[[], Sequence[Figure]]  # the first is the verb's picture
     report: Callable[[Out], None]
+    others: Sequence[str] = ()  # how the files of the other figures are called, behind the first one's name
 
 
 def ready(options: argparse.Namespace) -> Path:
@@ -30,6 +34,26 @@ def ready(options: argparse.Namespace) -> Path:
     if options.save_experiment is not None:
         prepared(options.save_experiment.parent, "--save-experiment")
     return prepared(options.output)
+
+
+def played(
+    options: argparse.Namespace,
+    clock: Clock,
+    total: float,
+    experiment: Callable[[Callable[[float], None]], Found],
+    doing: str = "replaying",
+    unit: str = "runs",
+) -> tuple[Found, Speed]:
+    """What an experiment finds, and how fast it went; it is told how to say how far it is.
+
+    Raises UsageError for what the experiment refuses.
+    """
+    ready(options)
+    try:
+        with speedometer(clock) as speed, progress_bar(total, clock, doing, unit) as advance:
+            return experiment(advance), speed
+    except ValueError as problem:
+        raise UsageError(str(problem)) from None
 
 
 def publish(options: argparse.Namespace, stem: str, result: Result, speed: Speed | None = None) -> None:
@@ -41,8 +65,11 @@ def publish(options: argparse.Namespace, stem: str, result: Result, speed: Speed
         name: folder / f"{stem}.{ending}" for name, ending in (("Figure", "png"), ("JSON", "json"), ("CSV", "csv"))
     }
     drawn = result.figures()
+    more = {f"Figure, {name}": folder / f"{stem}-{name}.png" for name in result.others}
+    files |= more
     with all_or_none() as new:
-        write_figure(new(files["Figure"]), drawn[0])
+        for path, figure in zip((files["Figure"], *more.values()), drawn, strict=True):
+            write_figure(new(path), figure)
         new(files["JSON"]).write_text(text, encoding="utf-8")
         write_rows(new(files["CSV"]), result.header, result.rows)
         if options.html:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simulate.commands.experiment import DESCRIBED_VERBS, read
+from simulate.commands.experiment import read
 from simulate.commands.options import Clock, UsageError, output_options, verb
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def add(verbs: "Verbs") -> None:
     """Its part of the command line."""
-    one = verb(verbs, "run", run, help=f"an experiment from its TOML file: {', '.join(DESCRIBED_VERBS)}, again")
+    one = verb(verbs, "run", run, help="an experiment from its TOML file, again, to the same bits")
     one.add_argument("file", type=Path, metavar="FILE", help="as --save-experiment writes it, or written by hand")
     output_options(one, "the results go")
     one.add_argument(

@@ -1,28 +1,27 @@
 """`sweep`: waiting over one parameter, the hockey stick: theory as a line, simulation as dots with intervals."""
 
 import argparse
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from simulate import report, sweep
 from simulate.commands.options import (
-    DEFAULT_REPLICATIONS,
     FINE,
     Clock,
     UsageError,
     chosen_costs,
+    chosen_replications,
     chosen_seed,
-    costs_option,
-    keeping_options,
     names,
     not_negative,
     numbers,
-    output_options,
     positive,
-    seed_option,
+    replications_option,
+    usual_options,
     verb,
 )
-from simulate.commands.results import Result, publish, ready
-from simulate.commands.terminal import ended_by_term, progress_bar, speedometer
+from simulate.commands.results import Result, played, publish, ready
+from simulate.commands.terminal import ended_by_term, progress_bar
 from simulate.costs import Costs
 from simulate.live import calibrate, crosses
 from simulate.plots import sweep_figure
@@ -69,24 +68,14 @@ def add(verbs: "Verbs") -> None:
         metavar="S",
         help="for so long jobs arrive in each (default: %(default)g)",
     )
-    one.add_argument(
-        "--replications",
-        type=positive(int),
-        default=DEFAULT_REPLICATIONS,
-        metavar="N",
-        help="runs of each point, with seeds of their own (default: %(default)s)",
-    )
-    seed_option(one)
-    output_options(one, "figure, JSON and CSV go", "table")
-    keeping_options(one)
-    costs_option(one)
+    replications_option(one)
+    usual_options(one)
 
 
 def run(options: argparse.Namespace, clock: Clock) -> int:
     """The verb `sweep`."""
     seed = chosen_seed(options)
-    if options.replications < 2:
-        raise UsageError("--replications must be 2 or more: a single run has no interval")
+    times = chosen_replications(options)
     parameter = sweep.PARAMETERS[options.over]
     designs = options.designs or list(parameter.designs)
     values = options.values or (options.live and crosses.VALUES.get(options.over)) or parameter.values
@@ -98,18 +87,14 @@ def run(options: argparse.Namespace, clock: Clock) -> int:
         except ValueError as problem:
             raise UsageError(str(problem)) from None
     fill(options)
-    ready(options)
+    ready(options)  # before anything is measured
     overshoot = calibrated(options, clock) if options.live else 0.0
     setting = sweep.Setting(**{name: getattr(options, name) for name in SET}, costs=chosen_costs(options))
-    times = options.replications
-    try:
-        with (
-            speedometer(clock) as speed,
-            progress_bar(len(designs) * len(values) * times, clock, "replaying", "runs") as advance,
-        ):
-            found = sweep.sweep(options.over, values, designs, setting, seed, times, advance)
-    except ValueError as problem:
-        raise UsageError(str(problem)) from None
+
+    def experiment(advance: Callable[[float], None]) -> sweep.Sweep:
+        return sweep.sweep(options.over, values, designs, setting, seed, times, advance)
+
+    found, speed = played(options, clock, len(designs) * len(values) * times, experiment)
     if options.live:
         asked = (options.live_runs, options.live_seconds)
         total = crosses.work(options.over, values, designs, setting, *asked)

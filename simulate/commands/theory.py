@@ -1,6 +1,7 @@
 """`theory`: closed forms beside the simulator, kind by kind of queue."""
 
 import argparse
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from simulate import cells, report
@@ -8,14 +9,11 @@ from simulate.commands.options import (
     FINE,
     Clock,
     chosen_seed,
-    keeping_options,
-    output_options,
     positive,
-    seed_option,
+    usual_options,
     verb,
 )
-from simulate.commands.results import Result, publish, ready
-from simulate.commands.terminal import progress_bar
+from simulate.commands.results import Result, played, publish
 from simulate.plots import theory_figure
 
 if TYPE_CHECKING:
@@ -40,18 +38,18 @@ def add(verbs: "Verbs") -> None:
         help="standard error of all runs of a kind, in per cent; half of it takes four times as long "
         "(default: %(default)g)",
     )
-    seed_option(one)
-    output_options(one, "figure, JSON and CSV go", "table")
-    keeping_options(one)
+    usual_options(one, costs=False)
 
 
 def run(options: argparse.Namespace, clock: Clock) -> int:
     """The verb `theory`."""
     seed = chosen_seed(options)
-    ready(options)
     kinds = cells.catalogue()
-    with progress_bar(len(kinds), clock, "simulating", "kinds of queues") as advance:
-        found = cells.judge_all(kinds, options.runs, options.precision / 100, seed, advance)
+
+    def experiment(advance: Callable[[float], None]) -> cells.Judgement:
+        return cells.judge_all(kinds, options.runs, options.precision / 100, seed, advance)
+
+    found, _ = played(options, clock, len(kinds), experiment, "simulating", "kinds of queues")
     result = Result(
         title="Theory and simulation",
         data=found.to_dict(),

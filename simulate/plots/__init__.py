@@ -13,6 +13,8 @@ from simulate.plots.priorities import priorities_figure as priorities_figure
 from simulate.plots.retries import retries_figure as retries_figure
 from simulate.plots.staffing import staffing_figure as staffing_figure
 from simulate.plots.staffing import waits_figure as waits_figure
+from simulate.plots.startup import crash_figure as crash_figure
+from simulate.plots.startup import deploy_figure as deploy_figure
 from simulate.plots.startup import start_figure as start_figure
 from simulate.plots.stories import story_figure as story_figure
 from simulate.plots.style import COLOURS as COLOURS

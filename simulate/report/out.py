@@ -1,13 +1,14 @@
 """Where a report goes, and how it writes numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
-from simulate.intervals import Estimate, Interval
+from simulate.intervals import Estimate, Interval, Refusal
 from simulate.words import with_half
 
 
@@ -24,6 +25,28 @@ def written(console: Console, files: Mapping[str, Path]) -> None:
     width = max(map(len, files)) + 1
     for name, path in files.items():
         console.print(f"{name + ':':{width}} {escape(str(path))}", soft_wrap=True)
+
+
+def table(title: str, *columns: str, words: int = 1) -> Table:
+    """A table without rows yet: the first columns hold words, as many as is said, and all others numbers."""
+    made = Table(title=title, title_justify="left", title_style="bold")
+    for place, name in enumerate(columns):
+        made.add_column(name, justify="left" if place < words else "right")
+    return made
+
+
+def inside(estimate: Estimate | None, truth: float | None) -> str:
+    """Whether theory lies within the interval; nothing where one of them is missing."""
+    if truth is None or not isinstance(estimate, Interval):
+        return ""
+    return "yes" if estimate.holds(truth) else "no"
+
+
+def why_none(console: Out, estimates: Iterable[tuple[str, Estimate | None]]) -> None:
+    """Why there is no number, for each that is refused; `estimates` come with what they are called."""
+    for name, what in estimates:
+        if isinstance(what, Refusal):
+            console.print(f"[bold]{escape(name)}[/]: no number: {escape(what.why)}.")
 
 
 class Words(Protocol):

@@ -1,11 +1,10 @@
 """What `plan` says."""
 
 from rich.markup import escape
-from rich.table import Table
 
 from simulate.intervals import Interval
 from simulate.plan import Plan
-from simulate.report.out import Out, plus_minus, share
+from simulate.report.out import Out, plus_minus, share, table
 from simulate.words import count, duration
 
 
@@ -22,9 +21,8 @@ def plan(console: Out, found: Plan) -> None:
             console.print(f"One fewer would give {duration(fewer.waiting.value, fewer.waiting.half)}.")
         else:
             console.print("With fewer the backlog would have no limit.")
-    whole = Table(title_justify="left", title="What was tried", title_style="bold")
-    for name in ("workers", f"waiting time p{goal.percent:g}", "utilisation", "jobs lost"):
-        whole.add_column(name, justify="right")
+    columns = ("workers", f"waiting time p{goal.percent:g}", "utilisation", "jobs lost")
+    whole = table("What was tried", *columns, words=0)
     for one in found.points:
         busy = share(load.offered / one.workers)
         whole.add_row(f"{one.workers:,}", plus_minus(one.waiting, duration), busy, f"{one.lost:,}")

@@ -1,9 +1,7 @@
 """What `sweep` says."""
 
-from rich.table import Table
-
-from simulate.intervals import Interval, Refusal
-from simulate.report.out import Out, plus_minus
+from simulate.intervals import Interval
+from simulate.report.out import Out, plus_minus, table, why_none
 from simulate.sweep import Point, Sweep, is_inside
 from simulate.theory import UNSTABLE
 from simulate.words import duration
@@ -13,13 +11,10 @@ def sweep(console: Out, found: Sweep) -> None:
     """The table of points for `sweep`, and below it what was held fixed."""
     what = found.parameter.measured
     title = f"{what.capitalize()} over {found.over.replace('_', ' ')}, seed {found.seed}"
-    whole = Table(title=title, title_justify="left", title_style="bold")
     is_real = any(point.cross for series in found.series for point in series.points)
     # All of it would not fit into a narrow terminal.
     columns = ("simulated", "theory", "inside", *(("real", "same jobs simulated") if is_real else ("jobs a run",)))
-    for name in ("design", found.over.replace("_", " "), *columns):
-        whole.add_column(name, justify="left" if name == "design" else "right")
-    refused = []
+    whole = table(title, "design", found.over.replace("_", " "), *columns)
     for series in found.series:
         for place, point in enumerate(series.points):
             line, inside = point.theory, is_inside(point)
@@ -35,12 +30,10 @@ def sweep(console: Out, found: Sweep) -> None:
                 *(real_cells(point) if is_real else [f"{point.jobs:,}"]),
                 end_section=place == len(series.points) - 1,
             )
-            if isinstance(point.simulated, Refusal):
-                refused.append(f"[bold]{series.design} at {point.value:g}[/]: no number: {point.simulated.why}.")
     console.print()
     console.print(whole)
-    for words in refused:
-        console.print(words)
+    points = ((f"{series.design} at {point.value:g}", point) for series in found.series for point in series.points)
+    why_none(console, ((name, point.simulated) for name, point in points))
     if is_real:
         console.print(real_words(found))
     at = found.setting

@@ -49,8 +49,9 @@ class Setting:
     costs: Costs = field(default_factory=Costs)
 
     def __post_init__(self) -> None:
-        if self.workers < 1 or self.limit < 0 or not (self.deadline > 0 and self.expires > 0):
-            raise ValueError(f"{self}: one worker at least, a limit of 0 or more, a deadline and an expiry above 0")
+        if self.workers < 1 or self.limit < 1 or not (self.deadline > 0 and self.expires > 0):
+            # A limit of 0 would refuse whatever comes, since each job is queued before it is begun.
+            raise ValueError(f"{self}: one worker at least and a limit of one job, a deadline and an expiry above 0")
 
     @property
     def capacity(self) -> float:
@@ -152,6 +153,8 @@ class Overload:
             "jobs": self.jobs,
             "seed": self.seed,
             "replications": self.replications,
+            "costs_seconds": setting.costs.seconds,
+            "costs_are": setting.costs.origin,
             "points": [
                 {
                     "policy": one.policy,
@@ -293,6 +296,28 @@ class Drains:
     replications: int
     points: tuple[DrainPoint, ...]
 
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        setting = self.setting
+        return {
+            "workers": setting.workers,
+            "service": setting.service.words(),
+            "capacity_per_second": setting.capacity,
+            "seed": self.seed,
+            "replications": self.replications,
+            "costs_seconds": setting.costs.seconds,
+            "costs_are": setting.costs.origin,
+            "points": [
+                {
+                    "utilisation": one.utilisation,
+                    "burst_jobs": one.burst,
+                    "drain_seconds": one.seconds.to_dict(),
+                    "predicted_seconds": one.predicted,
+                }
+                for one in self.points
+            ],
+        }
+
 
 def drain_times(
     bursts: Sequence[int] = (100, 200, 400),
@@ -301,14 +326,19 @@ def drain_times(
     setting: Setting | None = None,
     replications: int = 10,
     seed: int = 0,
+    progress: Callable[[int], object] | None = None,
 ) -> Drains:
     """How long a burst takes to drain while the usual jobs go on coming, and what the fluid formula says.
 
     Fluid: water runs in at the rate of arrivals and out at the rate of service; a burst is gone after burst / (capacity
-    - rate). Utilisations of one and more are refused in words: there it never drains.
+    - rate). Utilisations of one and more are refused in words: there it never drains. `progress` is called with the
+    number of runs done.
     """
     setting = setting or Setting()
-    points = []
+    if min(utilisations, default=0) <= 0 or min(bursts, default=0) < 1:
+        raise ValueError("utilisations must be above 0, and bursts of one job at least")
+    points: list[DrainPoint] = []
+    done = 0
     for at in utilisations:
         rate = at * setting.workers / setting.service.mean
         left = setting.capacity - rate
@@ -318,7 +348,12 @@ def drain_times(
                 points.append(DrainPoint(at, burst, never, None))
                 continue
             predicted = burst / left
-            found = [_drain(setting, rate, burst, predicted, own) for own in seeds(seed, replications)]
+            found = []
+            for own in seeds(seed, replications):
+                found.append(_drain(setting, rate, burst, predicted, own))
+                done += 1
+                if progress is not None:
+                    progress(done)
             missing = [seconds for seconds in found if not isfinite(seconds)]
             what: Estimate = mean_interval(found)
             if missing:

@@ -78,6 +78,7 @@ class Priorities:
     design: str
     serves: str  # what the workers serve, in order
     workers: int
+    costs: Costs
     queues: tuple[QueueLoad, ...]
     is_exact: bool  # whether the theory is, or an approximation
     seed: int
@@ -97,6 +98,9 @@ class Priorities:
             "workers": self.workers,
             "seed": self.seed,
             "replications": self.replications,
+            "costs_seconds": self.costs.seconds,
+            "costs_are": self.costs.origin,
+            "queues": [{"queue": one.name, "share": one.share, "service": one.service.words()} for one in self.queues],
             "theory_is": "exact" if self.is_exact else "approximate",
             "points": [
                 {
@@ -184,7 +188,7 @@ def priorities(
         for queue in queues
     }
     shown = " / ".join(texts)
-    return Priorities(design, shown, workers, tuple(queues), is_exact, seed, replications, tuple(points), lines)
+    return Priorities(design, shown, workers, costs, tuple(queues), is_exact, seed, replications, tuple(points), lines)
 
 
 @dataclass(frozen=True, eq=False)
@@ -371,5 +375,7 @@ def _together(queues: Sequence[QueueLoad], runs: Sequence[_Run]) -> Estimate:
         weights = np.zeros(len(names))
         for queue in queues:
             weights[names == queue.name] = queue.service.mean
+        if np.isnan(run.waiting[cut:]).any():
+            return Refusal("some jobs were never started")
         means.append(float(np.average(run.waiting[cut:], weights=weights)))
     return mean_interval(means)

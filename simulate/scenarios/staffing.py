@@ -55,6 +55,8 @@ class Staffing:
     design: str
     load: Load  # the first, grown
     goal: Goal
+    costs: Costs
+    replications: int  # loads of this kind
     windows: tuple[Window, ...]
     constant: int | None  # as many workers, all the time, would do as well
     rounds: int  # plays of the whole load that it took
@@ -78,6 +80,9 @@ class Staffing:
             "design": self.design,
             "load": {"name": self.load.name, "words": self.load.words, **self.load.figures()},
             "goal": self.goal.words(),
+            "costs_seconds": self.costs.seconds,
+            "costs_are": self.costs.origin,
+            "replications": self.replications,
             "growth": self.goal.growth,
             "crashes": self.crashes,
             "lost": self.lost,
@@ -128,7 +133,7 @@ def staffing(
     lanes = [_Lane(load, costs, design) for _, load in grown]
 
     def none(why: str) -> Staffing:
-        return Staffing(design, first, goal, (), None, 0, 0, 0, why)
+        return Staffing(design, first, goal, costs, len(grown), (), None, 0, 0, 0, why)
 
     workers, why = _search(lanes, window, windows, goal, most)
     if why is not None:
@@ -153,7 +158,7 @@ def staffing(
         missed = [n for n, one in enumerate(found) if not _meets(one, goal)]
         if not missed:
             crashes = sum(one.crashes for one in played)
-            return Staffing(design, first, goal, tuple(found), constant, rounds, 0, crashes)
+            return Staffing(design, first, goal, costs, len(grown), tuple(found), constant, rounds, 0, crashes)
         workers = _with_more(workers, missed)
     late = ", ".join(f"{n * window:,.0f} s" for n in missed[:5])
     return none(f"after {MOST_ROUNDS} plays the target is still missed in {len(missed)} windows, from {late} on")

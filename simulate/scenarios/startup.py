@@ -6,7 +6,7 @@ works meanwhile, one after another somebody always does. And a worker that dies 
 has loaded.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import exp
 from typing import Any
@@ -29,6 +29,9 @@ MODES = ("spawn", "fork", "in-line")
 
 WARM_UP_SHARE = 0.2
 
+Progress = Callable[[int], object]
+"""Is told the number of runs done."""
+
 # A child that loads for longer than its lease would have its job taken away; so the lease is that much longer.
 LEASE_SECONDS, LEASE_LOADS = 10.0, 3.0
 
@@ -45,6 +48,16 @@ class Setting:
     def __post_init__(self) -> None:
         if self.workers < 1 or self.service <= 0 or self.utilisation <= 0:
             raise ValueError(f"{self}: one worker at least, and numbers above 0")
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "workers": self.workers,
+            "service_mean_seconds": self.service,
+            "utilisation": self.utilisation,
+            "costs_seconds": self.costs.seconds,
+            "costs_are": self.costs.origin,
+        }
 
     @property
     def rate(self) -> float:
@@ -88,6 +101,15 @@ class StartPoint:
     capacity: Estimate  # jobs per second that all workers do when there is always more to do
     in_theory: float
 
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "mode": self.mode,
+            "loads_for_seconds": self.loads_for,
+            "capacity_per_second": self.capacity.to_dict(),
+            "capacity_in_theory": self.in_theory,
+        }
+
 
 def start_costs(
     loads: Sequence[float] = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0),
@@ -97,14 +119,18 @@ def start_costs(
     jobs: int = 600,
     replications: int = 4,
     seed: int = 0,
+    progress: Progress | None = None,
 ) -> tuple[StartPoint, ...]:
     """How many jobs per second workers do at most, by how long the application takes to load.
 
     All jobs are there from the beginning, and all workers are loaded when the counting begins. Busy workers that spawn
-    take the longer of loading and working for each job: load + service · exp(-load / service) on average.
+    take the longer of loading and working for each job: load + service · exp(-load / service) on average. `progress` is
+    called with the number of runs done.
     """
     setting = setting or Setting()
-    points = []
+    if jobs * (1 - WARM_UP_SHARE) < 4 * setting.workers:
+        raise ValueError(f"{jobs} jobs are too few to keep {setting.workers} workers busy for a while")
+    done, points = 0, []
     for mode in modes:
         for loads_for in loads:
             rates = []
@@ -115,6 +141,9 @@ def start_costs(
                 ends = np.sort(world.ledger.column("ended"))
                 first, last = int(WARM_UP_SHARE * jobs), jobs - 2 * setting.workers
                 rates.append((last - first) / float(ends[last] - ends[first]))
+                done += 1
+                if progress is not None:
+                    progress(done)
             points.append(StartPoint(mode, loads_for, mean_interval(rates), _capacity(mode, loads_for, setting)))
     return tuple(points)
 
@@ -148,6 +177,18 @@ class DeployPoint:
     lasts: Estimate  # from its beginning until nobody waits and all have been replaced
     predicted_lasts: float | None
 
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "way": self.way,
+            "loads_for_seconds": self.loads_for,
+            "largest_backlog_jobs": self.largest_backlog.to_dict(),
+            "largest_backlog_predicted": self.predicted_backlog,
+            "waiting_mean_seconds": self.waiting.to_dict(),
+            "lasts_seconds": self.lasts.to_dict(),
+            "lasts_predicted": self.predicted_lasts,
+        }
+
 
 def deploys(
     loads: Sequence[float] = (3.0, 10.0, 30.0),
@@ -156,6 +197,7 @@ def deploys(
     setting: Setting | None = None,
     replications: int = 6,
     seed: int = 0,
+    progress: Progress | None = None,
 ) -> tuple[DeployPoint, ...]:
     """What a deploy costs the jobs: each worker is told to go, finishes its job, and another is started, which loads.
 
@@ -166,10 +208,15 @@ def deploys(
     for way in ways:
         if way not in WAYS:
             raise ValueError(f"unknown way {way!r}; known: {', '.join(WAYS)}")
-    points = []
+    done, points = 0, []
     for way in ways:
         for loads_for in loads:
-            runs = [_deploy(way, loads_for, setting, own) for own in seeds(seed, replications)]
+            runs = []
+            for own in seeds(seed, replications):
+                runs.append(_deploy(way, loads_for, setting, own))
+                done += 1
+                if progress is not None:
+                    progress(done)
             busy = setting.service + setting.costs.round_trip + setting.costs.hand_over + setting.costs.end_of_child
             left = setting.workers / busy - setting.rate
             came = setting.rate * loads_for
@@ -216,6 +263,8 @@ def _deploy(way: str, loads_for: float, setting: Setting, seed: int) -> _Deploy:
 
 # Per crash.
 
+CRASH_MODES = ("fork", "in-line")
+
 
 @dataclass(frozen=True)
 class CrashPoint:
@@ -228,16 +277,28 @@ class CrashPoint:
     workers_lost: float  # how many of the workers are away on average, in theory
     lost: int  # jobs, over all runs
 
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "mode": self.mode,
+            "loads_for_seconds": self.loads_for,
+            "recovery_mean_seconds": self.recovery.to_dict(),
+            "waiting_mean_seconds": self.waiting.to_dict(),
+            "workers_away_in_theory": self.workers_lost,
+            "lost": self.lost,
+        }
+
 
 def crash_costs(
     loads: Sequence[float] = (1.0, 10.0, 30.0),
-    modes: Sequence[str] = ("fork", "in-line"),
+    modes: Sequence[str] = CRASH_MODES,
     *,
     crashes_per_hour: float = 60.0,
     setting: Setting | None = None,
     jobs: int = 3_000,
     replications: int = 4,
     seed: int = 0,
+    progress: Progress | None = None,
 ) -> tuple[CrashPoint, ...]:
     """What jobs cost that crash their process (a fault in a C library, out of memory), now and then.
 
@@ -245,7 +306,7 @@ def crash_costs(
     the worker dies with it: its lease has to run out, and the worker is away until another has loaded.
     """
     setting = setting or Setting()
-    points = []
+    done, points = 0, []
     for mode in modes:
         for loads_for in loads:
             recovered, waits, lost = [], [], 0
@@ -262,6 +323,9 @@ def crash_costs(
                 waited = (world.ledger.column("first_start") - load.arrived)[int(WARM_UP_SHARE * jobs) :]
                 waits.append(float(np.nanmean(waited)))
                 lost += world.ledger.lost
+                done += 1
+                if progress is not None:
+                    progress(done)
             away = crashes_per_hour / 3600 * (Plan().restart_after + loads_for) if mode == "in-line" else 0.0
             busy = setting.utilisation * setting.workers
             waiting: Estimate = mean_interval(waits)

@@ -120,15 +120,15 @@ def test_bad_input_is_answered_with_what_and_where_and_what_now(
 INTERRUPTED = """
 import contextlib, signal, sys
 from simulate import cli
-from simulate.commands import compare
+from simulate.commands import results
 
 @contextlib.contextmanager
-def bar(total, clock):
+def bar(total, clock, *words):
     told = []
     yield lambda jobs: told or (told.append(jobs), print("on its way", flush=True))
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
-compare.progress_bar = bar
+results.progress_bar = bar
 sys.exit(cli.main(sys.argv[1:]))
 """
 

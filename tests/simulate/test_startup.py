@@ -2,18 +2,30 @@
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 
 from simulate.actors import World
 from simulate.costs import FREE
 from simulate.designs import find
 from simulate.experiments import crash_costs, deploys, start_costs
-from simulate.intervals import Interval
-from simulate.plots import start_figure
+from simulate.intervals import Interval, Refusal
+from simulate.plots import crash_figure, deploy_figure, start_figure
 from simulate.scenarios.startup import Setting
 
 from .helpers import load_of
 
 SEED = 3
+
+
+def drawn(axes: Axes) -> dict[str, float]:
+    """The height of the only dot of each name."""
+    found = {}
+    for container in axes.containers:
+        [data, *_] = container.get_children()
+        heights = data.get_ydata()  # type: ignore[attr-defined]
+        if len(heights):
+            found[str(container.get_label())] = float(heights[0])
+    return found
 
 
 def value(estimate: object) -> float:
@@ -49,6 +61,15 @@ def test_a_deploy_all_at_once_leaves_what_arrives_meanwhile_and_a_rolling_one_ha
     assert value(at_once.lasts) == pytest.approx(at_once.predicted_lasts, rel=0.25)
     assert value(rolling.largest_backlog) < value(at_once.largest_backlog) / 2
     assert value(rolling.waiting) < value(at_once.waiting) / 3
+    waits, backlogs = deploy_figure((at_once, rolling)).axes
+    assert drawn(waits) == {"all at once": value(at_once.waiting), "rolling": value(rolling.waiting)}
+    assert drawn(backlogs) == {
+        "all at once": value(at_once.largest_backlog),
+        "rolling": value(rolling.largest_backlog),
+    }
+    assert at_once.predicted_backlog in [
+        float(line.get_ydata()[-1]) for line in backlogs.lines if len(line.get_ydata())
+    ]
 
 
 def test_a_worker_that_is_replaced_finishes_its_job_and_its_successor_loads() -> None:
@@ -67,6 +88,15 @@ def test_a_crash_costs_a_child_or_a_worker_that_loads_again() -> None:
     assert value(inline.recovery) > 9
     assert fork.workers_lost == 0
     assert inline.workers_lost == pytest.approx(60 / 3600 * 21)
+    recoveries, waits = crash_figure(points).axes
+    assert drawn(recoveries) == {"fork": value(fork.recovery), "in-line": value(inline.recovery)}
+    assert drawn(waits) == {"fork": value(fork.waiting), "in-line": value(inline.waiting)}
+
+
+def test_what_is_refused_is_not_drawn() -> None:
+    points = crash_costs((1.0,), crashes_per_hour=3600, jobs=200, replications=2, setting=Setting(utilisation=0.9))
+    assert isinstance(points[1].waiting, Refusal)
+    assert set(drawn(crash_figure(points).axes[1])) == {"fork"}
 
 
 def test_what_cannot_be_is_refused() -> None:
