@@ -13,10 +13,11 @@ from bisect import bisect_right
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from heapq import heappop, heappush
-from typing import Any
+from typing import Any, NamedTuple
 
 from minique.clock import Clock, SystemClock
 from minique.keys import DELAYED_BELL, DONE_MARK, GONE_MARK, LIMITS, SUFFIXES
+from minique.quick import maker
 from minique.store import (
     CLAIM_LIMIT,
     NOTHING_CLAIMED,
@@ -74,10 +75,30 @@ _GHOSTS_AT_ONCE = LIMITS["GHOSTS_AT_ONCE"]
 _PROMOTE_LIMIT = LIMITS["PROMOTE_LIMIT"]
 _ANSWER = SUFFIXES["ANSWER"]
 
-_OVER_MARKS = (DONE_MARK, GONE_MARK)
 # Nearly no record has terms, and this is the quickest way to see it. What follows need not be terms.
 _MAY_HAVE_TERMS = "\n@"
 _TERMS = re.compile(r"[^\n]*\n@(\+?[0-9]*\.?[0-9]*) ([^\n]*)\n")
+
+
+class Over(NamedTuple):
+    """What is kept of a job that is done or gone. Its text is made when somebody reads it, which is seldom."""
+
+    mark: str
+    stamp: str
+    now: float
+    words: str
+    """The claim under which it was done, or why it is gone."""
+    rest: str | None
+    """The result, or the reason of a drop."""
+
+    @property
+    def text(self) -> str:
+        """As a server has it."""
+        head = f"{self.mark}{_text(self.stamp, self.now)} {self.words}"
+        return head if self.rest is None else f"{head}\n{self.rest}"
+
+
+_in_hand, _claimed, _over = maker(Leased), maker(Claimed), maker(Over)
 
 
 class MemoryStore(Store):
@@ -86,7 +107,7 @@ class MemoryStore(Store):
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
         self._lock = threading.RLock()
-        self._records: dict[str, str] = {}
+        self._records: dict[str, str | Over] = {}
         self._queues: dict[str, deque[str]] = {}
         self._known_queues: set[str] = set()
         self._ready: OrderedDict[str, None] = OrderedDict()
@@ -103,7 +124,7 @@ class MemoryStore(Store):
         self._failures: dict[str, str] = {}
         self._failure_counts: dict[str, int] = {}
         self._deaths: dict[str, list[str]] = {}
-        self._done: dict[int, deque[tuple[str, tuple[str, ...]]]] = {}
+        self._done: dict[int, deque[tuple[str, float, Sequence[str]]]] = {}
         self._waiters: dict[str, list[str]] = {}
         self._workers = _Timed()
         self._about: dict[str, str] = {}
@@ -125,9 +146,9 @@ class MemoryStore(Store):
         with self._lock:
             # Whole microseconds, as a server has them. As text it costs more than all else here, and few arrows ask.
             seconds = float(now) if now else int(self._clock.wall() * 1e6 + 0.5) / 1e6
-            answers = []
+            verbs, answers = self._verbs, []
             for arrow in arrows:  # no comprehension here, and few below: each costs a call, and simulations make many
-                answers.append(self._verbs[arrow.__class__](arrow, now, seconds))
+                answers.append(verbs[arrow.__class__](arrow, now, seconds))
             return answers
 
     def listen(self, bell: str, seconds: float) -> Ear:
@@ -159,14 +180,15 @@ class MemoryStore(Store):
     # The arrows.
 
     def _enqueue(self, arrow: Enqueue, stamp: str, now: float) -> list[bool | str]:
+        queue, jobs = arrow
         answers, fresh = [], []
-        for id, body in arrow.jobs:
-            answer = self._admit(arrow.queue, id, body, now)
+        for id, body in jobs:
+            answer = self._admit(queue, id, body, now)
             answers.append(answer)
             if answer is True:
                 fresh.append(id)
         if fresh:
-            self._put_last(arrow.queue, fresh)
+            self._put_last(queue, fresh)
         return answers
 
     def _delay(self, arrow: Delay, stamp: str, now: float) -> bool | str:
@@ -196,58 +218,64 @@ class MemoryStore(Store):
         return Promoted(promoted, None if first is None else max(0.0, round(first - now, 6)))
 
     def _claim(self, arrow: Claim, stamp: str, now: float) -> Claimed:
-        claim, limit = arrow.claim, min(arrow.limit, CLAIM_LIMIT)
+        claim, text, limit, lease_seconds = arrow
         again = self._claims.get(claim)
         if again:
-            self._leases.set(claim, round(now + arrow.lease_seconds, 6))
-            jobs = tuple([self._in_hand(id, queue, self._records.get(id, "")) for id, queue in again.items()])
-            return Claimed(arrow.lease_seconds, jobs)
+            self._leases.set(claim, round(now + lease_seconds, 6))
+            jobs = tuple([self._again_in_hand(id, queue) for id, queue in again.items()])
+            return Claimed(lease_seconds, jobs)
         if not self._ready:
             return NOTHING_CLAIMED
 
-        subscription = self._subscription(arrow.subscription)
+        if limit > CLAIM_LIMIT:
+            limit = CLAIM_LIMIT
+        subscription = self._parsed.get(text) or self._subscription(text)
+        leased, delayed, failed = self._leased, self._delayed.when, self._failed
+        failures, deaths = self._failure_counts, self._deaths
         taken: list[Leased] = []
         held: dict[str, str] = {}
         expired: list[str] = []
-        seen: set[str] = set()
-        closed = False
+        seen: list[str] = []
+        closed = is_more = False
         while len(taken) < limit and not closed:
             queue = self._next_queue(subscription, seen)
             if queue is None:
                 break
-            seen.add(queue)
+            seen.append(queue)
             ids = self._queues.get(queue) or deque()
             passed = 0
             while ids and len(taken) < limit and passed < _GHOSTS_AT_ONCE and not closed:
                 id = ids[0]
                 record = self._records.get(id)
-                if record is None or record.startswith(_OVER_MARKS) or self._is_elsewhere(id):
+                if record is None or isinstance(record, Over) or id in leased or id in delayed or id in failed:
                     pass  # a ghost
                 elif _MAY_HAVE_TERMS in record and _is_expired(record, now):
                     expired.append(id)
                 else:
                     # One that saw its worker die is taken alone, so that it takes no neighbours with it.
-                    closed = id in self._deaths
+                    closed = id in deaths
                     if closed and taken:
                         break
-                    taken.append(self._in_hand(id, queue, record))
+                    taken.append(_in_hand((id, queue, failures.get(id, 0), len(deaths.get(id, ())), record)))
                     held[id] = queue
-                    self._leased[id] = claim
+                    leased[id] = claim
                 ids.popleft()
                 passed += 1
             if not ids:
                 self._queues.pop(queue, None)
                 del self._ready[queue]
-            elif passed:
-                self._ready.move_to_end(queue)
+            else:
+                is_more = True
+                if passed:
+                    self._ready.move_to_end(queue)
         if taken:
-            self._leases.set(claim, round(now + arrow.lease_seconds, 6))
+            self._leases.set(claim, round(now + lease_seconds, 6))
             self._claims[claim] = held
         for id in expired:
-            self._remove(id, "expire", _text(stamp, now))
-        if seen and self._next_queue(subscription, ()) is not None:
-            self._ring(arrow.subscription)
-        return Claimed(arrow.lease_seconds, tuple(taken)) if taken else NOTHING_CLAIMED
+            self._remove(id, "expire", stamp, now)
+        if is_more or (seen and self._next_queue(subscription, ()) is not None):
+            self._ring(text)
+        return _claimed((lease_seconds, tuple(taken))) if taken else NOTHING_CLAIMED
 
     def _renew(self, arrow: Renew, stamp: str, now: float) -> bool:
         if arrow.claim not in self._claims:
@@ -256,32 +284,37 @@ class MemoryStore(Store):
         return True
 
     def _complete(self, arrow: Complete, stamp: str, now: float) -> list[bool]:
-        claim = arrow.claim
-        held = self._claims.get(claim, ())
-        answers, ids = [], []
+        claim, jobs = arrow
+        held = self._claims.get(claim) or {}
+        records, leased = self._records, self._leased
+        answers = []
         by_lifetime: dict[int, list[str]] = {}
         following: list[FollowUp] = []
-        stamp = _text(stamp, now)
-        for job in arrow.jobs:
-            id = job.id
-            if id not in held:
-                record = self._records.get(id, "")
-                answers.append(record.startswith(DONE_MARK) and record.partition("\n")[0].split(" ")[2:] == [claim])
+        for id, result, lifetime, went_back, follow_ups in jobs:
+            if held.pop(id, None) is None:
+                record = records.get(id)
+                answers.append(isinstance(record, Over) and (record.mark, record.words) == (DONE_MARK, claim))
                 continue
+            del leased[id]
             answers.append(True)
-            ids.append(id)
-            by_lifetime.setdefault(job.lifetime_seconds, []).append(id)
-            if job.went_back:
+            if lifetime in by_lifetime:
+                by_lifetime[lifetime].append(id)
+            else:
+                by_lifetime[lifetime] = [id]
+            if went_back:
                 self._forget_counts(id)
-            self._free_key(id)
-            self._records[id] = f"{DONE_MARK}{stamp} {claim}\n{job.result}"
-            following += job.follow_ups
-        if ids:
-            self._leave(claim, ids)
-            for lifetime, some in by_lifetime.items():
-                self._remember(some, lifetime, stamp)
-            self._stats["complete"] += len(ids)
-            self._tell_waiters(ids)
+            if self._unique:
+                self._free_key(id)
+            records[id] = _over((DONE_MARK, stamp, now, claim, result))
+            following += follow_ups
+        if by_lifetime:
+            if not held:
+                self._close(claim)
+            for lifetime, ids in by_lifetime.items():
+                self._remember(ids, lifetime, stamp, now)
+                self._stats["complete"] += len(ids)
+                if self._waiters:
+                    self._tell_waiters(ids)
         for next in following:
             if next.due:
                 answer = self._delay(Delay(next.queue, next.id, next.body, next.due), stamp, now)
@@ -294,10 +327,10 @@ class MemoryStore(Store):
     def _drop(self, arrow: Drop, stamp: str, now: float) -> bool:
         id, claim = arrow.id, arrow.claim
         if id not in self._claims.get(claim, ()):
-            record = self._records.get(id, "")
-            return record.startswith(GONE_MARK) and record.partition("\n")[0].split(" ")[2:] == ["drop", claim]
+            record = self._records.get(id)
+            return isinstance(record, Over) and (record.mark, record.words) == (GONE_MARK, f"drop {claim}")
         self._leave(claim, [id])
-        self._remove(id, "drop", _text(stamp, now), arrow.lifetime_seconds, f" {claim}\n{arrow.reason}")
+        self._remove(id, "drop", stamp, now, arrow.lifetime_seconds, f" {claim}", arrow.reason)
         return True
 
     def _retry(self, arrow: Retry, stamp: str, now: float) -> bool:
@@ -384,7 +417,7 @@ class MemoryStore(Store):
     def _discard(self, arrow: Discard, stamp: str, now: float) -> bool:
         if self._failed.pop(arrow.id, None) is None:
             return False
-        self._remove(arrow.id, "discard", _text(stamp, now))
+        self._remove(arrow.id, "discard", stamp, now)
         return True
 
     def _fire(self, arrow: Fire, stamp: str, now: float) -> Fired:
@@ -443,23 +476,23 @@ class MemoryStore(Store):
         state = self._state(arrow.id)
         if state in ("queued", "delayed"):
             self._delayed.drop(arrow.id)
-            self._remove(arrow.id, "cancel", _text(stamp, now))
+            self._remove(arrow.id, "cancel", stamp, now)
         return state
 
     def _forget(self, arrow: Forget, stamp: str, now: float) -> int:
-        forgotten = 0
+        forgotten, records = 0, self._records
         for lifetime in sorted(self._done):
             entries = self._done[lifetime]
             while forgotten < arrow.limit:
                 if not entries:
                     del self._done[lifetime]
                     break
-                since, ids = entries[0]
-                if float(since) + lifetime > now:
+                _, since, ids = entries[0]
+                if since + lifetime > now:
                     break
                 entries.popleft()
                 for id in ids:
-                    self._records.pop(id, None)
+                    records.pop(id, None)
                 forgotten += len(ids)
         return forgotten
 
@@ -474,11 +507,11 @@ class MemoryStore(Store):
             at = self._delayed.when[id]
         elif state == "failed":
             at = self._failed[id]
-        elif record.startswith("!"):
-            at = float(record.partition("\n")[0].split(" ")[1])
+        elif isinstance(record, Over):
+            at = record.now
         failure = self._failures.get(id, "").partition("\n")[2]
         claim = self._leased.get(id, "")
-        return Record(state, at, claim, failure, self._failure_counts.get(id, 0), self._died(id), record)
+        return Record(state, at, claim, failure, self._failure_counts.get(id, 0), self._died(id), _as_text(record))
 
     def _watch(self, arrow: Watch, stamp: str, now: float) -> str:
         state = self._state(arrow.id)
@@ -622,22 +655,25 @@ class MemoryStore(Store):
         ready = self._ready
         if not ready:
             return None
+        excluded = subscription.excluded
         for term in subscription.terms:
             if not term.endswith("*"):
-                if term in ready and term not in seen and not subscription.excludes(term):
+                if term in ready and term not in seen and not (excluded and subscription.excludes(term)):
                     return term
                 continue
             beginning = term[:-1]
             for queue in ready:
-                if queue not in seen and queue.startswith(beginning) and not subscription.excludes(queue):
+                if (
+                    queue not in seen
+                    and queue.startswith(beginning)
+                    and not (excluded and subscription.excludes(queue))
+                ):
                     return queue
         return None
 
-    def _is_elsewhere(self, id: str) -> bool:
-        return id in self._leased or id in self._delayed.when or id in self._failed
-
-    def _in_hand(self, id: str, queue: str, record: str) -> Leased:
-        return Leased(id, queue, self._failure_counts.get(id, 0), len(self._deaths.get(id, ())), record)
+    def _again_in_hand(self, id: str, queue: str) -> Leased:
+        failures, deaths = self._failure_counts.get(id, 0), len(self._deaths.get(id, ()))
+        return Leased(id, queue, failures, deaths, _as_text(self._records.get(id, "")))
 
     def _died(self, id: str) -> tuple[str, ...]:
         return tuple(self._deaths.get(id, ()))
@@ -648,19 +684,22 @@ class MemoryStore(Store):
             del held[id]
             del self._leased[id]
         if not held:
-            del self._claims[claim]
-            self._leases.drop(claim)
+            self._close(claim)
+
+    def _close(self, claim: str) -> None:
+        del self._claims[claim]
+        self._leases.drop(claim)
 
     def _delay_until(self, id: str, due: float) -> None:
         self._delayed.set(id, due)
         if self._delayed.first_member() == id:
             self._ring(DELAYED_BELL)
 
-    def _remember(self, ids: Sequence[str], lifetime_seconds: int, stamp: str) -> None:
+    def _remember(self, ids: Sequence[str], lifetime_seconds: int, stamp: str, now: float) -> None:
         entries = self._done.get(lifetime_seconds)
         if entries is None:
             entries = self._done[lifetime_seconds] = deque()
-        entries.append((stamp, tuple(ids)))
+        entries.append((stamp, now, ids))
 
     def _forget_counts(self, id: str) -> None:
         self._failures.pop(id, None)
@@ -681,20 +720,20 @@ class MemoryStore(Store):
         self._tell_waiters([id])
 
     def _remove(
-        self, id: str, why: str, stamp: str, lifetime_seconds: int = _GONE_LIFETIME_SECONDS, rest: str = ""
-    ) -> None:
+        self, id: str, why: str, stamp: str, now: float, lifetime_seconds: int = _GONE_LIFETIME_SECONDS,
+        by: str = "", reason: str | None = None,
+    ) -> None:  # fmt: skip
         self._free_key(id)
-        self._records[id] = f"{GONE_MARK}{stamp} {why}{rest}"
-        self._remember([id], lifetime_seconds, stamp)
+        self._records[id] = Over(GONE_MARK, stamp, now, why + by, reason)
+        self._remember([id], lifetime_seconds, stamp, now)
         self._forget_counts(id)
         self._stats[why] += 1
         self._tell_waiters([id])
 
     def _tell_waiters(self, ids: Iterable[str]) -> None:
-        if self._waiters:
-            for id in ids:
-                for name in self._waiters.pop(id, ()):
-                    self._ring(_ANSWER + name)
+        for id in ids:
+            for name in self._waiters.pop(id, ()):
+                self._ring(_ANSWER + name)
 
     def _state(self, id: str) -> str:
         if id in self._leased:
@@ -704,9 +743,18 @@ class MemoryStore(Store):
         if id in self._failed:
             return "failed"
         record = self._records.get(id)
-        if record is None or record.startswith(GONE_MARK):
-            return "gone"
-        return "done" if record.startswith(DONE_MARK) else "queued"
+        if isinstance(record, Over):
+            return "done" if record.mark == DONE_MARK else "gone"
+        return "gone" if record is None else "queued"
+
+    @staticmethod
+    def record_of(text: str) -> str | Over:
+        """What this store keeps in place of a server's record."""
+        if not text.startswith((DONE_MARK, GONE_MARK)):
+            return text
+        head, newline, rest = text.partition("\n")
+        mark, stamp, words = head.split(" ", 2)
+        return Over(f"{mark} ", stamp, float(stamp), words, rest if newline else None)
 
     def contents(self) -> dict[str, Any]:
         """What a server would hold, key by key, in the shape that `RedisStore.contents` has."""
@@ -733,12 +781,12 @@ class MemoryStore(Store):
                 "schedules:revision": str(self._revision) if self._revision else "",
                 "stats": {arrow: str(count) for arrow, count in self._stats.items()},
             }
-            found |= {f"job:{id}": record for id, record in self._records.items()}
+            found |= {f"job:{id}": _as_text(record) for id, record in self._records.items()}
             found |= {f"queue:{name}": list(ids) for name, ids in self._queues.items()}
             found |= {bell if bell.startswith(_ANSWER) else f"bell:{bell}": ["1"] for bell in self._bells}
             found |= {f"claim:{claim}": list(held) for claim, held in self._claims.items()}
             found |= {
-                f"done:{lifetime}": [f"{since} {' '.join(ids)}" for since, ids in entries]
+                f"done:{lifetime}": [f"{_text(stamp, since)} {' '.join(ids)}" for stamp, since, ids in entries]
                 for lifetime, entries in self._done.items()
             }
             return {key: value for key, value in found.items() if value}
@@ -747,7 +795,8 @@ class MemoryStore(Store):
 class _Timed:
     """Members with a time each, as a sorted set has them: look one up, change it, take those that are due.
 
-    A heap with its stale entries left in; one is stale when it is not what `when` says.
+    A heap with its stale entries left in; one is stale when it is not what `when` says. It is made when somebody asks
+    for the first, and empty until then, and again when too much of it is stale.
     """
 
     def __init__(self) -> None:
@@ -755,11 +804,12 @@ class _Timed:
         self._heap: list[tuple[float, str]] = []
 
     def set(self, member: str, when: float) -> None:
-        if self.when.get(member) != when:
-            self.when[member] = when
-            heappush(self._heap, (when, member))
-            if len(self._heap) > 64 and len(self._heap) > 4 * len(self.when):
-                self._heap = sorted((at, one) for one, at in self.when.items())
+        self.when[member] = when
+        heap = self._heap
+        if heap:
+            heappush(heap, (when, member))
+            if len(heap) > 64 and len(heap) > 4 * len(self.when):
+                heap.clear()
 
     def drop(self, member: str) -> None:
         self.when.pop(member, None)
@@ -801,6 +851,8 @@ class _Timed:
         heap = self._heap
         while heap and self.when.get(heap[0][1]) != heap[0][0]:
             heappop(heap)
+        if not heap:
+            heap += sorted((at, one) for one, at in self.when.items())
 
 
 class _MemoryEar:
@@ -851,14 +903,18 @@ def _seconds(text: str | None) -> float | None:
     return None if text is None else float(text)
 
 
-def _queue_of(record: str | None) -> str:
-    head, newline, _ = (record or "").partition("\n")
+def _as_text(record: str | Over) -> str:
+    return record.text if isinstance(record, Over) else record
+
+
+def _queue_of(record: str | Over | None) -> str:
+    head, newline, _ = record.partition("\n") if isinstance(record, str) else ("", "", "")
     return head if newline and NAME.match(head) else ""
 
 
-def _terms_of(record: str) -> tuple[str, str]:
+def _terms_of(record: str | Over) -> tuple[str, str]:
     """When it expires, and its unique key; empty where it has none."""
-    if not record.startswith("@", record.find("\n") + 1):
+    if isinstance(record, Over) or not record.startswith("@", record.find("\n") + 1):
         return "", ""
     found = _TERMS.match(record)
     return (found[1], found[2]) if found else ("", "")

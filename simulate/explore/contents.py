@@ -222,7 +222,7 @@ class MemoryServer:
             if key == "clock":
                 continue
             if key.startswith(_JOB):
-                store._records[key[len(_JOB) :]] = _dated(value)
+                store._records[key[len(_JOB) :]] = store.record_of(_dated(value))
             elif key.startswith(_QUEUE):
                 store._queues[key[len(_QUEUE) :]] = deque(value)
                 store._known_queues.add(key[len(_QUEUE) :])
@@ -234,7 +234,7 @@ class MemoryServer:
                 store._claims[key[len(_CLAIM) :]] = dict(value)
             elif key.startswith(_DONE):
                 lifetime = int(key.removeprefix(_DONE))
-                entries = ((f"{now + left - lifetime:.6f}", tuple(ids.split(" "))) for left, ids in value)
+                entries = (("", round(now + left - lifetime, 6), ids.split(" ")) for left, ids in value)
                 store._done[lifetime] = deque(entries)
             elif key == "delayed" or key == "leases":
                 timed = store._delayed if key == "delayed" else store._leases
