@@ -257,27 +257,29 @@ class Worker:
     def _trip(self, now: float) -> None:
         """One round trip, if there is anything to say or to ask."""
         state, settings = self.state, self.settings
-        is_slow = state.running is not None and now >= state.started_at + BATCH_SECONDS
-        is_late = state.stop_at is not None or state.lease_until - now < LEAST_LEASE_SECONDS
-        if state.held and (is_slow or is_late):
+        # Taken apart as a whole, and below made anew as a whole: half the time of going field by field.
+        (claim, running, held, over, started_at, _, number, lease_until, renew_at, look_at, limit, _, stop_at) = state
+        is_slow = running is not None and now >= started_at + BATCH_SECONDS
+        is_late = stop_at is not None or lease_until - now < LEAST_LEASE_SECONDS
+        if held and (is_slow or is_late):
             with self.lock:
                 self.put_held_back()
-                state = self.state
-        if state.held and state.ended and now < min(state.renew_at, state.look_at):
+                state, held = self.state, ()
+        if held and over and now < min(renew_at, look_at):
             return  # these jobs are short: how one ended is told together with the next ones' ends
         ended = state.arrows()
         arrows = ended.copy()
-        renews = state.running is not None and now >= state.renew_at
+        renews = running is not None and now >= renew_at
         if renews:
-            arrows.append(store.Renew(state.claim, settings.lease))
-        looks = now >= state.look_at
+            arrows.append(store.Renew(claim, settings.lease))
+        looks = now >= look_at
         if looks:
             arrows.append(store.Beat(self.name, settings.subscription.text, self.about()))
             arrows += self._reaper.arrows
-        wants = state.running is None and not state.held and state.stop_at is None and not self.is_paused
+        wants = running is None and not held and stop_at is None and not self.is_paused
         if wants:
-            wanted = f"{self.name}:{state.number}"
-            arrows.append(_claim((wanted, settings.subscription.text, state.limit, settings.lease)))
+            wanted = f"{self.name}:{number}"
+            arrows.append(_claim((wanted, settings.subscription.text, limit, settings.lease)))
         if not arrows:
             return
 
@@ -292,7 +294,6 @@ class Worker:
             self._tell(ended, answers)
         stands = True
         with self.lock:
-            # Made anew as a whole, which takes half as long as replacing field by field.
             (claim, running, held, _, started_at, killed, number, lease_until, renew_at, look_at, limit, _, stop_at) = (
                 self.state
             )
@@ -377,30 +378,28 @@ class Worker:
         """
         with self.lock:
             # The keeper may have given back what was held.
-            state = self.state
-            claim, job, held, ended, started_at = state[:5]
+            claim, job, held, ended, started_at, _, number, lease_until, *rest = self.state
             if end is not None:
                 ended += (end,)
             job = None
-            if held and starts and self.asked_to_stop_at is None and state.lease_until - now >= LEAST_LEASE_SECONDS:
+            if held and starts and self.asked_to_stop_at is None and lease_until - now >= LEAST_LEASE_SECONDS:
                 job, held, started_at = held[0], held[1:], now
             if not (job or held or ended):
                 claim = ""
-            self.state = _state((claim, job, held, ended, started_at, "", *state[6:]))
+            self.state = _state((claim, job, held, ended, started_at, "", number, lease_until, *rest))
         return job
 
     def _rest(self, now: float) -> float:
-        state = self.state
-        if state.running is None and (state.held or state.ended or state.stop_at is not None):
+        _, running, held, ended, started_at, killed, _, _, renew_at, until, _, _, stop_at = self.state
+        if running is None and (held or ended or stop_at is not None):
             return 0.0
-        until = state.look_at
-        if state.running is not None:
-            until = min(until, state.renew_at, state.started_at + BATCH_SECONDS if state.held or state.ended else until)
-            timeout = self._job_class(state.running).timeout
-            if timeout is not None and not state.killed:
-                until = min(until, state.started_at + timeout)
-            if state.stop_at is not None and not state.killed:
-                until = min(until, state.stop_at)
+        if running is not None:
+            until = min(until, renew_at, started_at + BATCH_SECONDS if held or ended else until)
+            timeout = self._job_class(running).timeout
+            if timeout is not None and not killed:
+                until = min(until, started_at + timeout)
+            if stop_at is not None and not killed:
+                until = min(until, stop_at)
         return max(0.0, until - now)
 
     # From a job to its task, and from its end to an arrow.

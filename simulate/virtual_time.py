@@ -135,7 +135,9 @@ class Hub:
         heap = self._heap
         self._horizon = until
         try:
-            while heap and heap[0][0] <= self._horizon:
+            while True:  # not "while heap": Python 3.11 leaves a loop that tests at its end as slow as it began
+                if not heap or heap[0][0] > self._horizon:
+                    break
                 time, sequence, target, argument = heappop(heap)
                 if target.__class__ is Actor:
                     if target.ticket != sequence:

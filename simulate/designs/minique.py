@@ -27,6 +27,7 @@ from minique.keys import DELAYED_BELL
 from minique.memory_store import MemoryStore
 from minique.perform import Raised, Returned
 from minique.processes import FORKS_AHEAD, Died, Ending, Processes, Task
+from minique.quick import maker
 from minique.reaper import FORGET_AT_ONCE, REST_SECONDS
 from minique.registry import Registry
 from minique.scheduler import Scheduler
@@ -49,6 +50,9 @@ UPKEEP = (Beat, Reap, Forget, Renew)
 
 # Without upkeep, how many jobs come between two times at which old ones are forgotten.
 FORGET_EVERY_JOBS = 64
+
+
+_enqueue = maker(Enqueue)
 
 
 class VirtualClock(Clock):
@@ -74,6 +78,9 @@ class WatchedStore(MemoryStore):
     def __init__(self, clock: Clock, world: World) -> None:
         super().__init__(clock)
         self._world = world
+
+    def trip(self, arrows: Sequence[Arrow], now: str) -> list[Any]:
+        return self.draw(arrows, now)  # in virtual time nothing happens at the same time
 
     def _remove(self, id: str, why: str, *more: Any) -> None:
         super()._remove(id, why, *more)
@@ -326,7 +333,7 @@ class Minique(Design):
     def enqueue(self, job: int) -> None:
         """A producer's call. Its id says which line of the ledger it means, and sorts by time like any other."""
         queue = self.world.queue_of(job) or QUEUE if self.has_queues else QUEUE
-        self.store.trip((Enqueue(queue, ((f"{job:020d}", self._body),)),), "")
+        self.store.trip((_enqueue((queue, ((str(job).zfill(20), self._body),))),), "")
         if not self.upkeep and not job % FORGET_EVERY_JOBS:
             self.store.trip((Forget(FORGET_AT_ONCE),), "")
 
