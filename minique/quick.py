@@ -10,7 +10,7 @@ T = TypeVar("T", bound=tuple[Any, ...])
 
 
 def maker(kind: type[T]) -> Callable[[tuple[Any, ...]], T]:
-    """What makes a named tuple of all its fields, given as a tuple, in less than half the time that calling its class takes.
+    """What makes a named tuple of all its fields, given as a tuple, in less than half the time that its class takes.
 
     For the few that are made for each job; nothing checks how many fields are given.
     """

@@ -1,11 +1,15 @@
-"""What happened to every job of one run: one row per job, kept in flat arrays because there may be a million."""
+"""What happened to every job of one run: one row per job, kept in flat arrays because there may be a million.
+
+What happens to few of them (a second start, a second end, being given up) is kept apart, for those few alone.
+"""
 
 from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+
+from simulate.intervals import Numbers
 
 NEVER = float("nan")
 
@@ -18,19 +22,21 @@ class Ledger:
     sees. Only what somebody decided not to do is reported by the design, with `leave`.
     """
 
-    def __init__(self, arrived: Sequence[float] | NDArray[np.float64]) -> None:
+    def __init__(self, arrived: Sequence[float] | Numbers) -> None:
         jobs = len(arrived)
         nothing = array("d", [NEVER]) * jobs
         self.jobs = jobs
         self.arrived = array("d", arrived)  # the producer called enqueue
         self.enqueued = nothing[:]  # the design had it in its table or queue
         self.first_start = nothing[:]
-        self.last_start = nothing[:]
-        self.ended = nothing[:]  # finished for the first time: whoever waits for the job has it now
-        self.last_end = nothing[:]
-        self.left_at = nothing[:]  # given up on purpose: refused, expired, or failed for good
-        self.starts = array("l", [0]) * jobs
-        self.finishes = array("l", [0]) * jobs
+        self.ended = nothing  # finished for the first time: whoever waits for the job has it now
+        self._has_begun = bytearray(jobs)  # 1 for those that did
+        self._has_ended = bytearray(jobs)
+        self._again = Counter[int]()  # starts after the first
+        self._last_start: dict[int, float] = {}  # of those
+        self._twice = Counter[int]()  # ends after the first
+        self._last_end: dict[int, float] = {}
+        self._left_at: dict[int, float] = {}  # given up on purpose: refused, expired, or failed for good
         self.running = 0  # attempts going on now
         self.unfinished = jobs  # jobs that have not finished once
         self.abandoned = 0  # attempts that ended with their process
@@ -56,25 +62,29 @@ class Ledger:
 
     def start(self, job: int, now: float) -> None:
         """An attempt at the job begins; this may be told a little before its time."""
-        if not self.starts[job]:
+        if self._has_begun[job]:
+            self._again[job] += 1
+            self._last_start[job] = now
+        else:
+            self._has_begun[job] = 1
             self.first_start[job] = now
             self.waiting_area += self.waiting * (now - self._counted_until)
             self._counted_until = now
             self.waiting -= 1
-        self.last_start[job] = now
-        self.starts[job] += 1
         self.running += 1
         self.steps += 1
 
     def finish(self, job: int, started: float, now: float) -> None:
         """The attempt that began at `started` has done the job."""
-        if not self.finishes[job]:
+        if self._has_ended[job]:
+            self._twice[job] += 1
+            self._last_end[job] = now
+        else:
+            self._has_ended[job] = 1
             self.ended[job] = now
             # Given up by the design, and done all the same by a worker that it had taken for dead.
             if not (self._why_left and self._why_left.pop(job, "")):
                 self.unfinished -= 1
-        self.last_end[job] = now
-        self.finishes[job] += 1
         self.busy += now - started
         self.running -= 1
         self.steps += 1
@@ -97,13 +107,13 @@ class Ledger:
 
     def leave(self, job: int, why: str, now: float) -> None:
         """The job will not be done, on purpose: it was refused, it expired, it is out of tries."""
-        if self.finishes[job] or job in self._why_left:
+        if self._has_ended[job] or job in self._why_left:
             return
         self._why_left[job] = why
-        self.left_at[job] = now
+        self._left_at[job] = now
         self.unfinished -= 1
         self.steps += 1
-        if not self.starts[job]:
+        if not self._has_begun[job]:
             self.waiting_area += self.waiting * (now - self._counted_until)
             self._counted_until = now
             self.waiting -= 1
@@ -125,14 +135,39 @@ class Ledger:
     @property
     def started_again(self) -> int:
         """Jobs that were begun more than once."""
-        return sum(starts > 1 for starts in self.starts)
+        return len(self._again)
 
     @property
     def finished_twice(self) -> int:
         """Jobs that were done more than once: the customer was charged twice."""
-        return sum(finishes > 1 for finishes in self.finishes)
+        return len(self._twice)
 
-    def column(self, name: str) -> NDArray[np.float64]:
+    @property
+    def starts(self) -> Numbers:
+        """How many attempts at each job began."""
+        return _with(self._has_begun, self._again, 1)
+
+    @property
+    def finishes(self) -> Numbers:
+        """How often each job was done."""
+        return _with(self._has_ended, self._twice, 1)
+
+    @property
+    def last_start(self) -> Numbers:
+        """When the latest attempt at each job began."""
+        return _with(self.first_start, self._last_start)
+
+    @property
+    def last_end(self) -> Numbers:
+        """When each job was done for the last time."""
+        return _with(self.ended, self._last_end)
+
+    @property
+    def left_at(self) -> Numbers:
+        """When each job was given up on purpose; "nan" for those that were not."""
+        return _with(np.full(self.jobs, NEVER), self._left_at)
+
+    def column(self, name: str) -> Numbers:
         """One column as an array of numbers, by its name."""
         return np.array(getattr(self, name), dtype=np.float64)
 
@@ -159,3 +194,11 @@ class Ledger:
         if (begun := int(starts.sum())) != over:
             found.append(f"{begun} attempts began, but {over} ended or go on")
         return found
+
+
+def _with(column: Sequence[float] | Numbers, few: Mapping[int, float], base: float = 0.0) -> Numbers:
+    """A column, with other values for a few jobs."""
+    found = np.array(column, dtype=np.float64)
+    if few:
+        found[list(few)] = np.fromiter(few.values(), np.float64) + base
+    return found

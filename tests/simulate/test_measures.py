@@ -130,7 +130,7 @@ def test_books_that_cannot_be_true_are_told() -> None:
     ledger.finish(0, 5.0, 6.0)
     assert ledger.broken_rules() == []
     ledger.enqueued[0] = 5.5
-    ledger.finishes[1] = 1
+    ledger._has_ended[1] = 1
     assert ledger.broken_rules() == [
         "1 jobs were started before they were enqueued",
         "1 jobs finished more often than they started",
