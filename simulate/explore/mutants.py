@@ -98,8 +98,10 @@ MUTANTS: tuple[Mutant, ...] = (
          "            if held.pop(id, None) is None:\n                record",
          "            claim = leased.get(id, claim)\n            held = self._claims.get(claim) or {}\n"
          "            if held.pop(id, None) is None:\n                record"),
-    _one("complete keeps the lease", "a job is done and leased", QUIET, STORE,
-         "            if held.pop(id, None) is None:\n                record = records.get(id)\n", "            if id not in held:\n                record = records.get(id)\n"),
+    Mutant("complete keeps the lease", "a job is done and leased", QUIET, (
+        Change(STORE, "            if held.pop(id, None) is None:\n                record", "            if id not in held:\n                record"),
+        Change(STORE, "            del leased[id]\n", ""),
+    )),
     _one("complete records nothing", "a job that ran is as if it had never been", QUIET, STORE,
          "            records[id] = _over((DONE_MARK, stamp, now, claim, result))", "            records.pop(id)"),
     _one("complete is not repeatable", "work that was done is told to be lost", LOST_REPLY, STORE,
