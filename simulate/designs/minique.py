@@ -389,7 +389,7 @@ class Minique(Design):
 
     def _waiting(self, process: Process, child: SimulatedChild, worker: Worker) -> Callable[[float, str | None], None]:
         hub, store, upkeep = self.world.hub, self.store, self.upkeep
-        wake_up, end_of_child = self.world.costs.wake_up, self.world.costs.end_of_child
+        costs = self.world.costs
 
         def rung() -> None:
             hub.wake(process.actor, "bell")
@@ -399,7 +399,7 @@ class Minique(Design):
                 worker.state = worker.state._replace(look_at=FOREVER)
             state = worker.state
             if child.has_ended():  # while its worker forked the next ones
-                hub.sleep(end_of_child)
+                hub.sleep(costs.end_of_child)
                 return
             if seconds <= 0 or (state.stop_at is None and worker.asked_to_stop_at is not None):
                 return
@@ -407,7 +407,7 @@ class Minique(Design):
             until = hub.now + seconds if upkeep or (state.running and (state.held or state.ended)) else None
             if bell is None:
                 if hub.park(until) != TIME:
-                    hub.sleep(end_of_child)
+                    hub.sleep(costs.end_of_child)
                 return
             if store.attend(bell, rung):
                 return
@@ -416,7 +416,7 @@ class Minique(Design):
             if why != "bell" and not store.leave(bell, rung):
                 store.trip((Ring(bell),), "")  # it rang in the same moment, and others wait for it
             if why != TIME:
-                hub.sleep(wake_up)
+                hub.sleep(costs.wake_up)
             self.rested(process.number, hub.now)
 
         return wait

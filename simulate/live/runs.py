@@ -84,9 +84,10 @@ class Played:
     def waiting(self) -> Numbers:
         return self.began - self.arrived
 
-    def steps(self) -> tuple[Numbers, Numbers]:
+    def steps(self, after: float = 0.0) -> tuple[Numbers, Numbers]:
         """What was paid beside the work: from one job's end to the next one's beginning where that one was there
-        already, and from coming to beginning where its worker had nothing to do. In seconds, all of the run.
+        already (after jobs that took at least so long), and from coming to beginning where its worker had nothing to
+        do. In seconds, all of the run.
         """
         between: list[float] = []
         alone: list[float] = []
@@ -96,7 +97,8 @@ class Played:
             mine = mine[np.argsort(self.began[mine])]
             for before, job in pairwise(mine):
                 if self.sent[job] <= self.ended[before]:
-                    between.append(float(self.began[job] - self.ended[before]))
+                    if self.ended[before] - self.began[before] >= after:
+                        between.append(float(self.began[job] - self.ended[before]))
                 elif self.woke[job] >= self.ended[before] + FREE_AGAIN_SECONDS:
                     alone.append(float(self.began[job] - self.woke[job]))
         return np.array(between), np.array(alone)

@@ -14,9 +14,11 @@ import pytest
 from simulate import cli
 from simulate.benches.server import BenchError
 from simulate.costs import FREE, Costs
+from simulate.intervals import Numbers
 from simulate.live import check as live_check
 from simulate.live import jobs as live_jobs
 from simulate.live import runs as live
+from simulate.live.lessons import ENOUGH, Lesson, foretold, simulated
 from simulate.plots import PIXELS_WIDE
 from simulate.recursion import first_come_first_served
 from simulate.workload import Load
@@ -189,6 +191,57 @@ def test_work_takes_as_long_as_it_should_asleep_or_busy() -> None:
         assert ended - began >= 0.01
 
 
+class TestALesson:
+    """What a run teaches, and what is said with it."""
+
+    def run(self, alone: Numbers, between: Numbers) -> tuple[Load, live.Played]:
+        """Jobs of 50 ms that come two by two to one worker: the first finds it idle, the second follows. They take 1 ms
+        longer than asked."""
+        first = 1 + np.arange(len(alone)) * 0.5
+        arrived = np.repeat(first, 2)
+        begins = first + alone
+        began = np.ravel(np.column_stack([begins, begins + 0.051 + between]))
+        load = Load("pilot", "", arrived, np.full(len(arrived), 0.05))
+        return load, live.Played(arrived, arrived, arrived, began, began + 0.051, 0.0)
+
+    def test_it_has_each_step_that_was_seen(self) -> None:
+        alone, between = np.array([0.003, 0.004, 0.009]), np.array([0.002, 0.002, 0.005])
+        found = Lesson.of(*self.run(alone, between))
+        assert found.alone == pytest.approx(alone[1:])  # where the first one's worker was before, nobody knows
+        assert found.between == pytest.approx(between)
+        assert found.longer == pytest.approx(0.001)
+        assert found.late == pytest.approx(0.0)
+
+    def test_where_too_few_were_seen_those_of_other_runs_help(self) -> None:
+        few = Lesson.of(*self.run(np.array([0.003]), np.array([0.002])))
+        many = Lesson.of(*self.run(np.full(ENOUGH, 0.004), np.full(ENOUGH, 0.005)))
+        assert len(few.completed([many]).between) == ENOUGH + 1
+        assert many.completed([few]).between.tolist() == many.between.tolist()
+
+    @pytest.mark.parametrize("name", ["minique", "inline"])
+    def test_what_it_says_of_the_very_run_that_taught_it_is_what_happened(self, name: str) -> None:
+        # given steps of which every tenth takes ten times as long
+        random = np.random.default_rng(5)
+        alone, between = (random.choice([0.002, 0.02], 400, p=[0.9, 0.1]) for _ in range(2))
+        load, run = self.run(alone, between)
+        lesson = Lesson.of(load, run)
+        # when
+        said = foretold(name, load, 1, lesson, run, Costs(fork=0.001), 0.5, 3)
+        # then
+        real = live.summary(run.waiting)
+        assert said["mean"] == pytest.approx(real["mean"], rel=0.03)
+        assert said["p90"] == pytest.approx(real["p90"], rel=0.03)
+        # And those that found an idle worker differ as they did: the mean would be 3.8 ms for all.
+        one = simulated(name, load, 1, lesson, Costs(fork=0.001), 3)[::2]
+        assert np.percentile(one, (50, 95)) == pytest.approx([0.002, 0.02], rel=0.05)
+        assert simulated(name, load, 1, lesson, Costs(fork=0.001), 3)[::2].tolist() == one.tolist()
+
+    def test_nothing_but_the_steps_varies(self) -> None:
+        load, run = self.run(np.full(50, 0.003), np.full(50, 0.004))
+        said = foretold("minique", load, 1, Lesson.of(load, run), run, Costs(fork=0.001), 0.5, 3)
+        assert said == pytest.approx(live.summary(run.waiting))
+
+
 class TestCheck:
     def cell(self, measure: str, *ratios: float) -> live_check.Cell:
         return live_check.Cell("minique", 0.5, 0.5, 10, measure, ratios, (1.0,) * len(ratios))
@@ -199,30 +252,10 @@ class TestCheck:
         assert self.cell("p99", 0.91, 0.91, 3.0).is_within
         assert not self.cell("p99", 0.89, 0.5, 1.0).is_within
 
-    def test_wake_ups_differ_as_they_did_and_nothing_else_does(self) -> None:
-        # given jobs that found an idle worker, and two that had to wait for one
-        waiting = np.array([0.002] * 1000 + [0.1, 0.5])
-        alone = np.array([0.001, 0.001, 0.001, 0.005])
-        # when
-        found = live_check.scattered(waiting, alone, 1)
-        # then
-        assert set(np.round(found[:1000], 6)) == {0.001, 0.005}
-        assert float(found[:1000].mean()) == pytest.approx(0.002, rel=0.2)
-        assert found[1000:].tolist() == [0.1, 0.5]
-        assert live_check.scattered(waiting, alone, 1).tolist() == found.tolist()
-
-    def test_a_pilot_teaches_what_its_run_cost(self) -> None:
-        # given a run whose jobs all begin 3 ms after they come, and take 1 ms longer than asked
-        arrived = np.arange(20) * 0.1
-        load = Load("pilot", "", arrived, np.full(20, 0.05))
-        began = arrived + 0.003
-        run = live.Played(arrived, arrived, arrived, began, began + 0.051, 0.0)
-        # when
-        costs, longer, alone = live_check.lesson("inline", load, run, Costs(), live.Setting())
-        # then
-        assert longer == pytest.approx(0.001)
-        assert alone == pytest.approx(0.003)
-        assert 2 * costs.round_trip + costs.wake_up + costs.in_line == pytest.approx(0.003)
+    def test_equal_runs_are_as_far_apart_as_the_highest_from_the_lowest(self) -> None:
+        assert live_check.Cell("minique", 0.5, 0.5, 10, "mean", (1.0,) * 3, (0.8, 1.0, 1.3)).spread == pytest.approx(
+            0.5
+        )
 
     def test_it_says_of_each_design_and_load_whether_the_simulator_was_right(self, tmp_path: Path) -> None:
         words = ("--check", "--designs", "inline,naive", "--utilisations", "0.5", "--costs", costs_file(tmp_path))
