@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from minique.clock import Clock
 from minique.perform import Returned
 from minique.processes import FORKS_AHEAD, Ending, Task
-from minique.store import Arrow, Ear, Renew, Store
+from minique.store import Arrow, Ear, Store
 from simulate.actors import Process
 from simulate.costs import Costs
 from simulate.virtual_time import FOREVER
@@ -66,8 +66,6 @@ class TickedStore(Store):
 
     def trip(self, arrows: Sequence[Arrow], now: str) -> list[Any]:
         if not self.acts:
-            if arrows[-1].__class__ is Renew and len(arrows) == 1:
-                return self._trip(arrows, now)  # sent beside the work
             raise TooEarly
         self.trips += 1
         self._clock.now = self._hub.now + self._half

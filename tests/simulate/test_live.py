@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -235,6 +236,17 @@ class TestALesson:
         one = simulated(name, load, 1, lesson, Costs(fork=0.001), 3)[::2]
         assert np.percentile(one, (50, 95)) == pytest.approx([0.002, 0.02], rel=0.05)
         assert simulated(name, load, 1, lesson, Costs(fork=0.001), 3)[::2].tolist() == one.tolist()
+
+    def test_after_a_short_job_a_worker_may_still_fork_and_that_is_no_step(self) -> None:
+        load, run = self.run(np.full(4, 0.003), np.array([0.002, 0.002, 0.002, 0.03]))
+        run.ended[-2] = run.began[-2] + 0.001
+        assert Lesson.of(load, run).between == pytest.approx(0.002)
+
+    def test_a_producer_that_is_late_makes_waits_longer(self) -> None:
+        load, run = self.run(np.full(50, 0.003), np.full(50, 0.004))
+        late = replace(run, woke=run.woke + 0.1, sent=run.sent + 0.1, began=run.began + 0.1, ended=run.ended + 0.1)
+        said = foretold("minique", load, 1, Lesson.of(load, late), late, Costs(fork=0.001), 0.5, 3)
+        assert said == pytest.approx(live.summary(run.waiting + 0.1))
 
     def test_nothing_but_the_steps_varies(self) -> None:
         load, run = self.run(np.full(50, 0.003), np.full(50, 0.004))

@@ -199,6 +199,17 @@ def test_without_upkeep_old_jobs_are_forgotten_all_the_same() -> None:
     assert len(kept) < 200
 
 
+def test_a_worker_that_is_told_to_go_while_it_forks_goes_when_it_has() -> None:
+    # Its first child, for which it takes three seconds from its start on. It is told after two.
+    world = World(load_of([9.0], [0.1]), workers=1, costs=Costs(fork=3.0), replacements=[(2.0, 0)])
+    first = []
+    world.hub.at(1.5, lambda _: first.append(world.processes[0]))
+    run(world)
+    assert not first[0].alive
+    assert world.processes[0] is not first[0]
+    assert list(world.ledger.finishes) == [1]
+
+
 def test_the_same_seed_gives_the_same_ledger() -> None:
     load = generate("twin", 600, seed=1, erlangs=2.5)
     one, other = (run(World(load, workers=3, costs=Costs(), seed=7)) for _ in range(2))
