@@ -94,7 +94,8 @@ def picture(figure: Figure, number: int) -> str:
     with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": f"figure {number}"}):
         figure.savefig(made, format="svg", metadata={"Date": None, "Creator": None})
     text = made.getvalue()
-    title = "; ".join(axes.get_title() for axes in figure.axes if axes.get_title()).replace("\\$", "$")
+    told = [axes.get_title() or f"{axes.get_ylabel()} over {axes.get_xlabel()}" for axes in figure.axes]
+    title = "; ".join(told).replace("\\$", "$")
     return (
         f'<figure class="wide" role="img" aria-label="{escape(title, quote=True)}">'
         f"{text[text.index('<svg') :].strip()}</figure>"

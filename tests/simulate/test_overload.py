@@ -147,6 +147,8 @@ def test_what_cannot_be_is_refused() -> None:
         overload(policies=["hope"])
     with pytest.raises(ValueError, match="above 0"):
         overload((0.0,))
+    with pytest.raises(ValueError, match="a limit of one job"):
+        Setting(limit=0)
     with pytest.raises(ValueError, match="one worker at least"):
         Setting(workers=0)
 

@@ -11,7 +11,7 @@ from simulate.dependency import Outage
 from simulate.experiments import retries
 from simulate.intervals import Interval
 from simulate.plots import retries_figure
-from simulate.scenarios.retries import CALLING, POLICIES, Retries, RetryOutcome, Setting, expected_calls
+from simulate.scenarios.retries import CALLING, POLICIES, Retries, RetryOutcome, Setting, _held_down, expected_calls
 
 SEED = 4
 UNLIMITED = Setting(outage=Outage(30.0, 60.0, queue=CALLING))
@@ -132,6 +132,15 @@ class TestACollapse:
         found = self.met("at once", collapse=0.0)
         assert found.held_down == 0.0
         assert value(found.recovered) < 10.0
+
+    def test_it_is_held_down_if_most_calls_fail_in_most_of_the_seconds(self) -> None:
+        outage = Outage(0.0, 5.0, queue=CALLING, calls_per_second=4.0, collapse=1.0, mended_after=4.0)
+        calls = np.array([4.0, 5.1, 5.2, 5.3, 6.1, 6.2, 6.3, 7.1, 7.2, 7.3, 9.5])
+        failed = [True, *(True, True, False), *(True, True, False), *(True, True, False), True]
+        assert _held_down(calls, np.array(failed), outage)
+        failed[1] = failed[4] = False  # now most are answered in two of these seconds
+        assert not _held_down(calls, np.array(failed), outage)
+        assert not _held_down(np.array([]), np.array([], dtype=bool), outage)
 
     def test_with_jitter_nobody_has_to_step_in(self) -> None:
         assert self.met("jitter").held_down == 0.0
