@@ -1,6 +1,7 @@
 """`bench`: real processes on a real server: how late, how fast. A subject each, or all in turn."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,10 @@ from rich.table import Table
 from simulate import traces
 from simulate.benches import modes, recovery, scheduler, simulator
 from simulate.benches import report as speed
-from simulate.commands.files import prepared, save_figure, save_text
+from simulate.commands.files import prepared
 from simulate.commands.options import FINE, Clock, UsageError, output_options, positive, several, verb
-from simulate.commands.terminal import console, ended_by_term, progress_bar
+from simulate.commands.results import keep
+from simulate.commands.terminal import ended_by_term, progress_bar
 from simulate.words import count, duration
 
 if TYPE_CHECKING:
@@ -105,36 +107,29 @@ def all_run(options: argparse.Namespace, clock: Clock) -> int:
 
 def throughput_run(options: argparse.Namespace, clock: Clock) -> int:
     """The verb `bench throughput`."""
-    folder = prepared(options.output)
+    prepared(options.output)
     with ended_by_term(), progress_bar(speed.work(options), clock, "measuring", "measurements") as advance:
         result = speed.measure(options, advance)
-    text, figure, data = result.to_json(), folder / "bench-throughput.png", folder / "bench-throughput.json"
-    save_text(data, text)
-    save_figure(figure, speed.throughput_figure(result))
-    if options.json:
-        print(text, end="")
-    else:
-        speed.report(console(), result, data, figure)
+
+    def report(out: Console, files: Mapping[str, Path]) -> None:
+        speed.report(out, result, files["JSON"], files["Figure"])
+
+    keep(options, "bench-throughput", result.to_json(), report, speed.throughput_figure(result))
     return FINE
 
 
 def modes_run(options: argparse.Namespace, clock: Clock) -> int:
     """The verb `bench modes`."""
-    folder = prepared(options.output)
+    prepared(options.output)
     with ended_by_term(), progress_bar(modes.work(options.jobs, options.rounds), clock, "measuring") as advance:
         result = modes.modes(options.jobs, options.rounds, advance)
-    text, data = result.to_json(), folder / "bench-modes.json"
-    save_text(data, text)
-    if options.json:
-        print(text, end="")
-    else:
-        modes.report(console(), result, data)
+    keep(options, "bench-modes", result.to_json(), lambda out, files: modes.report(out, result, files["JSON"]))
     return FINE
 
 
 def simulator_run(options: argparse.Namespace, clock: Clock) -> int:
     """The verb `bench simulator`."""
-    folder = prepared(options.output)
+    prepared(options.output)
     if options.trace is not None:
         try:
             traces.read(options.trace, limit=1)
@@ -143,12 +138,8 @@ def simulator_run(options: argparse.Namespace, clock: Clock) -> int:
     wanted = simulator.parts(options.jobs, options.million, options.trace)
     with ended_by_term(), progress_bar(sum(part.jobs for part in wanted), clock, "simulating") as advance:
         found = simulator.measure_all(wanted, advance)
-    text, data = simulator.to_json(found), folder / "bench-simulator.json"
-    save_text(data, text)
-    if options.json:
-        print(text, end="")
-    else:
-        simulator.report(console(), found, data)
+    text = simulator.to_json(found)
+    keep(options, "bench-simulator", text, lambda out, files: simulator.report(out, found, files["JSON"]))
     return FINE
 
 
@@ -159,16 +150,11 @@ def recovery_run(options: argparse.Namespace, clock: Clock) -> int:
 
 def scheduler_run(options: argparse.Namespace, clock: Clock) -> int:
     """The verb `bench scheduler`."""
-    folder = prepared(options.output)
+    prepared(options.output)
     asked = (options.rate, options.seconds, options.backlog, options.schedulers, options.polls)
     with ended_by_term(), progress_bar(scheduler.work(*asked), clock, "measuring") as advance:
         result = scheduler.measure(*asked, advance)
-    text, data = result.to_json(), folder / "bench-scheduler.json"
-    save_text(data, text)
-    if options.json:
-        print(text, end="")
-    else:
-        scheduler_report(console(), result, data)
+    keep(options, "bench-scheduler", result.to_json(), lambda out, files: scheduler_report(out, result, files["JSON"]))
     return FINE
 
 

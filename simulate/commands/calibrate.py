@@ -4,9 +4,10 @@ import argparse
 from typing import TYPE_CHECKING
 
 from simulate import experiments
-from simulate.commands.files import prepared, save_text
+from simulate.commands.files import prepared
 from simulate.commands.options import FINE, Clock, output_options, verb
-from simulate.commands.terminal import console, ended_by_term, progress_bar
+from simulate.commands.results import keep
+from simulate.commands.terminal import ended_by_term, progress_bar
 from simulate.live import calibrate
 
 if TYPE_CHECKING:
@@ -21,13 +22,9 @@ def add(verbs: "Verbs") -> None:
 
 def run(options: argparse.Namespace, clock: Clock) -> int:
     """The verb `calibrate`."""
-    folder = prepared(options.output)
+    prepared(options.output)
     with ended_by_term(), progress_bar(calibrate.STEPS, clock, "measuring", "steps") as advance:
         found = calibrate.calibrate(advance)
-    text, data = experiments.as_json(found.to_dict()), folder / "costs.json"
-    save_text(data, text)
-    if options.json:
-        print(text, end="")
-    else:
-        calibrate.report(console(), found, data)
+    text = experiments.as_json(found.to_dict())
+    keep(options, "costs", text, lambda out, files: calibrate.report(out, found, files["JSON"]))
     return FINE

@@ -1,7 +1,6 @@
 """`chaos`: real programs on a real server, killed at random: what is lost?"""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
@@ -9,7 +8,7 @@ from rich.markup import escape
 from simulate.chaos import command, conductor
 from simulate.chaos.report import chaos_figure, judge
 from simulate.commands.files import prepared, save_figure, save_text
-from simulate.commands.options import FAILED, FINE, Clock, UsageError, positive, verb
+from simulate.commands.options import FAILED, FINE, Clock, UsageError, folder_option, positive, verb
 from simulate.commands.terminal import console, ended_by_term, progress_bar
 from simulate.history import to_line
 
@@ -21,13 +20,7 @@ def add(verbs: "Verbs") -> None:
     """Its part of the command line."""
     one = verb(verbs, "chaos", run, help="real programs on a real server, killed at random: what is lost?")
     command.add_options(one, positive)
-    one.add_argument(
-        "--output",
-        type=Path,
-        default=Path("results"),
-        metavar="FOLDER",
-        help="where figure, JSON and history go (default: %(default)s)",
-    )
+    folder_option(one, "figure, JSON and history go")
 
 
 def run(options: argparse.Namespace, clock: Clock) -> int:

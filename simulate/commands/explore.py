@@ -4,7 +4,6 @@ import argparse
 import contextlib
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -12,7 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from simulate.commands.files import prepared, save_figure, save_text
-from simulate.commands.options import FAILED, FINE, Clock, UsageError, positive, verb
+from simulate.commands.options import FAILED, FINE, Clock, UsageError, folder_option, positive, verb
 from simulate.commands.terminal import console
 from simulate.explore import command
 from simulate.explore.search import Progress as Searching
@@ -27,13 +26,7 @@ def add(verbs: "Verbs") -> None:
     """Its part of the command line."""
     one = verb(verbs, "explore", run, help="every interleaving and every fault of a small scope: what breaks?")
     command.add_options(one, positive)
-    one.add_argument(
-        "--output",
-        type=Path,
-        default=Path("results"),
-        metavar="FOLDER",
-        help="where a failing story goes, as JSON and as a figure (default: %(default)s)",
-    )
+    folder_option(one, "a failing story goes, as JSON and as a figure")
 
 
 def run(options: argparse.Namespace, clock: Clock) -> int:

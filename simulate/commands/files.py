@@ -57,12 +57,6 @@ def save_figure(path: Path, drawn: Figure) -> None:
         write_figure(temporary, drawn)
 
 
-def save_rows(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Writes a table as CSV."""
-    with whole_file(path) as temporary:
-        write_rows(temporary, header, rows)
-
-
 def write_figure(path: Path, drawn: Figure) -> None:
     """Writes a picture to a temporary name."""
     drawn.savefig(path, format="png", metadata={"Software": None})

@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -11,7 +10,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from simulate.commands.files import prepared, save_figure, save_text
-from simulate.commands.options import FAILED, FINE, Clock, UsageError, verb
+from simulate.commands.options import FAILED, FINE, Clock, UsageError, folder_option, verb
 from simulate.commands.terminal import console
 from simulate.explore.command import Wrong
 from simulate.guarantees import command, report
@@ -29,13 +28,7 @@ def add(verbs: "Verbs") -> None:
         verbs, "guarantees", run, help="what each design guarantees, and a story of each way in which it does not"
     )
     command.add_options(one)
-    one.add_argument(
-        "--output",
-        type=Path,
-        default=Path("results"),
-        metavar="FOLDER",
-        help="where the table and the stories go (default: %(default)s)",
-    )
+    folder_option(one, "the table and the stories go")
 
 
 def run(options: argparse.Namespace, clock: Clock) -> int:

@@ -4,7 +4,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from simulate import experiments
-from simulate.commands.files import prepared, save_figure, save_rows, save_text
+from simulate.commands.files import prepared
 from simulate.commands.options import (
     FINE,
     Clock,
@@ -20,7 +20,8 @@ from simulate.commands.options import (
     trace_options,
     verb,
 )
-from simulate.commands.terminal import console, ended_by_term, progress_bar
+from simulate.commands.results import keep
+from simulate.commands.terminal import ended_by_term, progress_bar
 from simulate.live import calibrate
 from simulate.live import check as live_check
 from simulate.live import check_report as live_check_report
@@ -28,8 +29,6 @@ from simulate.live import report as live_report
 from simulate.live import runs as live
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from simulate.commands.options import Verbs
 
 
@@ -88,7 +87,7 @@ def run(options: argparse.Namespace, clock: Clock) -> int:
         raise UsageError("--scale and --limit need --trace FILE; for a generated load give --service or --seconds")
     if options.trace is not None and options.check:
         raise UsageError("--check makes its own loads, so that costs can be learnt from others: leave out --trace")
-    folder = prepared(options.output)
+    prepared(options.output)
     trace = None
     usual = live_check.UTILISATIONS if options.check else live.Setting().utilisations
     options.utilisations = options.utilisations or usual
@@ -110,33 +109,31 @@ def run(options: argparse.Namespace, clock: Clock) -> int:
             if options.check:
                 with progress_bar(live_check.work(setting, *known), clock, "playing") as advance:
                     checked = live_check.check(setting, *known, advance)
-                return checked_files(options, folder, checked)
+                keep_checked(options, checked)
+                return FINE
             chosen = live.loads(setting, *known, trace)
             with progress_bar(setting.repeat * sum(load.jobs for _, load in chosen), clock, "playing") as advance:
                 found = live.live(setting, chosen, *known, advance)
     except ValueError as problem:
         raise UsageError(str(problem)) from None
-    text = experiments.as_json(found.to_dict())
-    figure, data, table = (folder / f"live.{kind}" for kind in ("png", "json", "csv"))
-    save_figure(figure, live_report.live_figure(found))
-    save_text(data, text)
-    save_rows(table, live_report.HEADER, live_report.rows(found))
-    if options.json:
-        print(text, end="")
-    else:
-        live_report.report(console(), found, {"Figure": figure, "JSON": data, "CSV": table})
+    keep(
+        options,
+        "live",
+        experiments.as_json(found.to_dict()),
+        lambda out, files: live_report.report(out, found, files),
+        live_report.live_figure(found),
+        [live_report.HEADER, *live_report.rows(found)],
+    )
     return FINE
 
 
-def checked_files(options: argparse.Namespace, folder: "Path", found: live_check.Checked) -> int:
-    """Write and show what `--check` found."""
-    text = experiments.as_json(found.to_dict())
-    figure, data, table = (folder / f"live-check.{kind}" for kind in ("png", "json", "csv"))
-    save_figure(figure, live_check_report.figure(found))
-    save_text(data, text)
-    save_rows(table, live_check_report.HEADER, live_check_report.rows(found))
-    if options.json:
-        print(text, end="")
-    else:
-        live_check_report.report(console(), found, {"Figure": figure, "JSON": data, "CSV": table})
-    return FINE
+def keep_checked(options: argparse.Namespace, found: live_check.Checked) -> None:
+    """Writes and shows what `--check` found."""
+    keep(
+        options,
+        "live-check",
+        experiments.as_json(found.to_dict()),
+        lambda out, files: live_check_report.report(out, found, files),
+        live_check_report.figure(found),
+        [live_check_report.HEADER, *live_check_report.rows(found)],
+    )

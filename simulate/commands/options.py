@@ -257,8 +257,8 @@ def costs_option(one: argparse._ActionsContainer, otherwise: str = "assumed") ->
     )
 
 
-def output_options(one: argparse._ActionsContainer, goes: str, prints: str = "tables") -> None:
-    """The options by which results are kept and printed."""
+def folder_option(one: argparse._ActionsContainer, goes: str) -> None:
+    """The option that says where results go."""
     one.add_argument(
         "--output",
         type=Path,
@@ -266,6 +266,11 @@ def output_options(one: argparse._ActionsContainer, goes: str, prints: str = "ta
         metavar="FOLDER",
         help=f"where {goes} (default: %(default)s)",
     )
+
+
+def output_options(one: argparse._ActionsContainer, goes: str, prints: str = "tables") -> None:
+    """The options by which results are kept and printed."""
+    folder_option(one, goes)
     one.add_argument("--json", action="store_true", help=f"print the JSON instead of the {prints}")
 
 

@@ -1,11 +1,12 @@
-"""What a verb leaves behind: figure, JSON and CSV in a folder, a page if one is wanted; and what it prints."""
+"""How an experiment is played; what a verb leaves behind: figure, JSON, CSV, a page if wanted; and what it prints."""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from matplotlib.figure import Figure
+from rich.console import Console
 
 from simulate import experiments, page
 from simulate.commands.experiment import described, to_toml
@@ -54,6 +55,33 @@ def played(
             return experiment(advance), speed
     except ValueError as problem:
         raise UsageError(str(problem)) from None
+
+
+def keep(
+    options: argparse.Namespace,
+    stem: str,
+    text: str,
+    report: Callable[[Console, Mapping[str, Path]], None],
+    figure: Figure | None = None,
+    table: Sequence[Sequence[str]] = (),
+) -> None:
+    """Writes and prints what was measured in reality, which no file can repeat: JSON; picture and table if given.
+
+    The first row of the table is its header. `report` is told where each file is.
+    """
+    files = {"JSON": options.output / f"{stem}.json"}
+    with all_or_none() as new:
+        new(files["JSON"]).write_text(text, encoding="utf-8")
+        if figure is not None:
+            files = {"Figure": options.output / f"{stem}.png", **files}
+            write_figure(new(files["Figure"]), figure)
+        if table:
+            files["CSV"] = options.output / f"{stem}.csv"
+            write_rows(new(files["CSV"]), table[0], table[1:])
+    if options.json:
+        print(text, end="")
+    else:
+        report(console(), files)
 
 
 def publish(options: argparse.Namespace, stem: str, result: Result, speed: Speed | None = None) -> None:
