@@ -10,7 +10,7 @@ import os
 import re
 import threading
 from bisect import bisect_right
-from collections import Counter, OrderedDict, deque
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from heapq import heappop, heappush
 from typing import Any, NamedTuple
@@ -132,7 +132,7 @@ class MemoryStore(Store):
         self._schedules: dict[str, str] = {}
         self._slots: dict[str, tuple[str, str, str]] = {}
         self._revision = 0
-        self._stats: Counter[str] = Counter()
+        self._stats: dict[str, int] = defaultdict(int)
         self._verbs: dict[type, Callable[[Any, str, float], Any]] = {
             Enqueue: self._enqueue, Delay: self._delay, Promote: self._promote, Claim: self._claim,
             Renew: self._renew, Complete: self._complete, Drop: self._drop, Retry: self._retry, Fail: self._fail,
@@ -144,15 +144,16 @@ class MemoryStore(Store):
 
     def trip(self, arrows: Sequence[Arrow], now: str) -> list[Any]:
         with self._lock:
-            return self.draw(arrows, now)
+            return self.draw(arrows, now, float(now) if now else self._clock.wall())
 
-    def draw(self, arrows: Sequence[Arrow], now: str) -> list[Any]:
-        """A trip, for who knows that nobody else is on one: the lock takes longer than anything else here."""
-        # Whole microseconds, as a server has them. As text they cost more, and few arrows ask.
-        seconds = float(now) if now else (self._clock.wall() * 1e6 + 0.5) // 1.0 / 1e6
+    def draw(self, arrows: Sequence[Arrow], stamp: str, now: float) -> list[Any]:
+        """A trip at a time that is known, for who knows that nobody else is on one: the lock takes longer than this."""
+        if not stamp:
+            # Whole microseconds, as a server has them. As text they cost more, and few arrows ask.
+            now = (now * 1e6 + 0.5) // 1.0 / 1e6
         verbs, answers = self._verbs, []
         for arrow in arrows:  # no comprehension here, and few below: each costs a call, and simulations make many
-            answers.append(verbs[arrow.__class__](arrow, now, seconds))
+            answers.append(verbs[arrow.__class__](arrow, stamp, now))
         return answers
 
     def listen(self, bell: str, seconds: float) -> Ear:
@@ -231,8 +232,7 @@ class MemoryStore(Store):
         if not self._ready:
             return NOTHING_CLAIMED
 
-        if limit > CLAIM_LIMIT:
-            limit = CLAIM_LIMIT
+        room = limit if limit < CLAIM_LIMIT else CLAIM_LIMIT
         subscription = self._parsed.get(text) or self._subscription(text)
         leased, delayed, failed = self._leased, self._delayed.when, self._failed
         failures, deaths = self._failure_counts, self._deaths
@@ -240,15 +240,15 @@ class MemoryStore(Store):
         held: dict[str, str] = {}
         expired: list[str] = []
         seen: list[str] = []
-        closed = is_more = False
-        while len(taken) < limit and not closed:
+        is_more = False
+        while room > 0:
             queue = self._next_queue(subscription, seen)
             if queue is None:
                 break
             seen.append(queue)
             ids = self._queues.get(queue) or deque()
             passed = 0
-            while ids and len(taken) < limit and passed < _GHOSTS_AT_ONCE and not closed:
+            while room > 0 and ids and passed < _GHOSTS_AT_ONCE:
                 id = ids[0]
                 record = self._records.get(id)
                 if record is None or isinstance(record, Over) or id in leased or id in delayed or id in failed:
@@ -257,12 +257,14 @@ class MemoryStore(Store):
                     expired.append(id)
                 else:
                     # One that saw its worker die is taken alone, so that it takes no neighbours with it.
-                    closed = id in deaths
-                    if closed and taken:
+                    died = id in deaths
+                    if died and taken:
+                        room = 0
                         break
                     taken.append(_in_hand((id, queue, failures.get(id, 0), len(deaths.get(id, ())), record)))
                     held[id] = queue
                     leased[id] = claim
+                    room = 0 if died else room - 1
                 ids.popleft()
                 passed += 1
             if not ids:
@@ -313,7 +315,8 @@ class MemoryStore(Store):
             following += follow_ups
         if by_lifetime:
             if not held:
-                self._close(claim)
+                del self._claims[claim]
+                self._leases.drop(claim)
             for lifetime, ids in by_lifetime.items():
                 self._remember(ids, lifetime, stamp, now)
                 self._stats["complete"] += len(ids)
@@ -688,11 +691,8 @@ class MemoryStore(Store):
             del held[id]
             del self._leased[id]
         if not held:
-            self._close(claim)
-
-    def _close(self, claim: str) -> None:
-        del self._claims[claim]
-        self._leases.drop(claim)
+            del self._claims[claim]
+            self._leases.drop(claim)
 
     def _delay_until(self, id: str, due: float) -> None:
         self._delayed.set(id, due)

@@ -17,13 +17,14 @@ _task, _context, _call = maker(Task), maker(Context), maker(Call)
 
 def read_task(job: Leased, registry: Registry) -> Task | Raised:
     """What to run; or, as a failure, why that cannot be known."""
-    queue, newline, body = job.record.partition("\n")
-    usual = _read_usual(body, registry) if queue == job.queue and is_id(job.id) else None
+    id, found_in, failures, deaths, record = job
+    queue, newline, body = record.partition("\n")
+    usual = _read_usual(body, registry) if queue == found_in and is_id(id) else None
     if usual:
         job_class, call = usual
-        return _task((job_class, _context((job.id, queue, job.attempt, None)), call))
+        return _task((job_class, _context((id, queue, 1 + failures + deaths, None)), call))
     try:
-        if not newline or queue != job.queue or not is_id(job.id):
+        if not newline or queue != found_in or not is_id(id):
             raise Unreadable("the record was not written by minique: it has no first line that names its queue")
         call = read_call(body)
         job_class = with_options(registry.get(call.name), call)

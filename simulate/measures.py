@@ -92,7 +92,7 @@ def measure(world: World, processes: int) -> Measures:
         throughput=int(done.sum()) / span if span else None,
         drain_time=max(0.0, float(np.nanmax(ended)) - float(arrived[-1])) if done.any() else None,
         utilisation=ledger.busy / (processes * span) if span else None,
-        largest_backlog=int(backlog(ledger)[1].max()),
+        largest_backlog=largest_backlog(ledger),
         empty_looks=world.empty_looks,
         lost=ledger.lost,
         left=ledger.left,
@@ -122,6 +122,14 @@ def recovery_time(world: World) -> float | None:
     times = [max(0.0, world.ledger.ended[death.job] - death.time) for death in struck]
     never = any(np.isnan(world.ledger.ended[death.job]) for death in struck)
     return None if never or not times else max(times)
+
+
+def largest_backlog(ledger: Ledger) -> int:
+    """The highest step of `backlog`, without making the staircase: with a million jobs that is a hundred megabytes."""
+    up, down = np.sort(ledger.column("enqueued")), np.sort(no_longer_waiting(ledger))
+    up = up[: np.count_nonzero(~np.isnan(up))]  # whatever never happened is sorted to the end
+    # It is highest when a job has just come: that many have come by then, less those that had started before.
+    return int((np.arange(1, len(up) + 1) - np.searchsorted(down, up)).max(initial=0))
 
 
 def backlog(ledger: Ledger) -> tuple[Numbers, Numbers]:

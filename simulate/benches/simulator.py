@@ -15,6 +15,7 @@ import pstats
 import resource
 import subprocess
 import sys
+import sysconfig
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -194,10 +195,15 @@ def machine() -> dict[str, object]:
     """What it ran on."""
     return {
         "processors": os.cpu_count(),
-        "python": platform.python_version(),
+        "python": platform.python_version() + how_built(),
         "numpy": np.__version__,
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
     }
+
+
+def how_built(options: str | None = sysconfig.get_config_var("CONFIG_ARGS")) -> str:
+    """What to say of a Python that was compiled without its usual optimisations, on which all of this takes longer."""
+    return " (built without --enable-optimizations)" if options and "--enable-optimizations" not in options else ""
 
 
 def report(out: Console, found: Sequence[Measured], data: Path) -> None:

@@ -97,7 +97,8 @@ class TickedChild:
     def leased(self, until: float) -> None: ...
 
     def give(self, task: Task) -> None:
-        self.prepare()
+        if not self._ready:
+            self.prepare()
         self._ready -= 1
         self._give(task)
 
@@ -207,7 +208,8 @@ class Ticks:
         self._world.end(self._process)
         self._has_ended = True
         if self._free_at < FOREVER:
-            self._hear_at(max(self._hub.now, self._free_at))
+            now = self._hub.now
+            self._hear_at(now if now > self._free_at else self._free_at)
 
     def _hear_at(self, time: float) -> None:
         self._has_ended = False

@@ -1,5 +1,7 @@
 """Ledger and measures, on runs small enough to check by hand, and on designs that are known to be wrong."""
 
+import random
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from simulate.balance import balance
 from simulate.costs import FREE
 from simulate.faults import NOTHING, Kill, Plan, one_kill_halfway, random_kills
 from simulate.ledger import Ledger
-from simulate.measures import backlog, measure, percentile
+from simulate.measures import backlog, largest_backlog, measure, percentile
 from simulate.workload import generate
 
 from .helpers import Forgetful, Perfect, load_of
@@ -121,6 +123,19 @@ def test_a_run_whose_books_do_not_balance_is_no_result() -> None:
             world.hub.at(load.span / 2, lambda ledger, spoil=spoil: spoil(ledger), world.ledger)
             with pytest.raises(RuntimeError, match=complaint):
                 world.run(Perfect(world))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_largest_backlog_is_the_highest_step_of_the_staircase(seed: int) -> None:
+    drawn = random.Random(seed)
+    ledger = Ledger([0.0] * 12)
+    events = []
+    for job in range(drawn.randint(1, 12)):  # some never come, some never start, many at the same time
+        came = drawn.randint(0, 6)
+        events += [(came, ledger.enqueue, job), (came + drawn.randint(0, 6), ledger.start, job)][: drawn.randint(1, 2)]
+    for time, what, job in sorted(events, key=lambda event: (event[0], event[1] == ledger.start)):
+        what(job, float(time))
+    assert largest_backlog(ledger) == backlog(ledger)[1].max() > 0
 
 
 def test_books_that_cannot_be_true_are_told() -> None:

@@ -69,3 +69,8 @@ def test_a_part_that_dies_is_told() -> None:
     part = simulator.Part("broken", "no such design", 1, 1)
     with pytest.raises(simulator.BenchError, match="'broken' ended before its time"):
         simulator.measure_all([part], lambda done: None)
+
+
+def test_a_python_that_was_built_without_optimisations_is_named() -> None:
+    assert simulator.how_built("'--enable-shared'") == " (built without --enable-optimizations)"
+    assert simulator.how_built("'--enable-optimizations' '--with-lto'") == simulator.how_built(None) == ""
