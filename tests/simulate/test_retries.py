@@ -113,12 +113,12 @@ def test_what_cannot_be_is_refused() -> None:
 
 
 class TestACollapse:
-    """Forty calls a second are answered, and each one too many costs half an answer; an outage of ten seconds."""
+    """Forty calls a second are answered, and each one too many costs half an answer; an outage of five seconds."""
 
     @staticmethod
     def met(policy: str, **changes: float) -> RetryOutcome:
-        asked = {"calls_per_second": 40.0, "collapse": 0.5, "mended_after": 20.0} | changes
-        outage = Outage(5.0, 10.0, queue=CALLING, **asked)  # type: ignore[arg-type]
+        asked = {"calls_per_second": 40.0, "collapse": 0.5, "mended_after": 10.0} | changes
+        outage = Outage(5.0, 5.0, queue=CALLING, **asked)  # type: ignore[arg-type]
         [found] = retries((policy,), setting=Setting(outage, burst=40, after=5.0), replications=2, seed=SEED).outcomes
         return found
 
@@ -126,12 +126,12 @@ class TestACollapse:
         found = self.met("at once")
         assert found.held_down == 1.0
         # Until somebody steps in, and hardly longer.
-        assert 20.0 < value(found.recovered) < 30.0
+        assert 10.0 < value(found.recovered) < 15.0
 
     def test_where_calls_beyond_the_limit_cost_nothing_it_comes_back(self) -> None:
         found = self.met("at once", collapse=0.0)
         assert found.held_down == 0.0
-        assert value(found.recovered) < 10.0
+        assert value(found.recovered) < 5.0
 
     def test_it_is_held_down_if_most_calls_fail_in_most_of_the_seconds(self) -> None:
         outage = Outage(0.0, 5.0, queue=CALLING, calls_per_second=4.0, collapse=1.0, mended_after=4.0)
@@ -146,7 +146,7 @@ class TestACollapse:
         assert self.met("jitter").held_down == 0.0
 
     def test_the_figure_says_so(self) -> None:
-        outage = Outage(5.0, 10.0, queue=CALLING, calls_per_second=40.0, collapse=1.0, mended_after=10.0)
+        outage = Outage(2.0, 3.0, queue=CALLING, calls_per_second=40.0, collapse=1.0, mended_after=5.0)
         found = retries(("at once", "jitter"), setting=Setting(outage, burst=40, after=5.0), replications=2)
         above, below = retries_figure(found).axes
         assert [text.get_text() for text in above.texts][1].endswith("held down by its callers")
