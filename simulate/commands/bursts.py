@@ -5,13 +5,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from simulate import report
+from simulate.commands.chosen import chosen_costs, chosen_replications, chosen_seed, chosen_service
 from simulate.commands.options import (
     FINE,
     Clock,
-    chosen_costs,
-    chosen_replications,
-    chosen_seed,
-    chosen_service,
     numbers,
     replications_option,
     service_options,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from simulate import designs as ladder
 from simulate import experiments, replications, report
+from simulate.commands.chosen import check_served, chosen_costs, chosen_loads
 from simulate.commands.faults import chosen_faults, fault_options
 from simulate.commands.options import (
     DEFAULT_REPLICATIONS,
@@ -14,9 +15,6 @@ from simulate.commands.options import (
     FINE,
     Clock,
     UsageError,
-    check_served,
-    chosen_costs,
-    chosen_loads,
     generated_options,
     names,
     positive,

@@ -17,7 +17,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from simulate.commands.options import UsageError, chosen_costs
+from simulate.commands.chosen import chosen_costs
+from simulate.commands.options import UsageError
 from simulate.costs import Costs
 
 DESCRIBED_VERBS = (

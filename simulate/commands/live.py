@@ -4,13 +4,12 @@ import argparse
 from typing import TYPE_CHECKING
 
 from simulate import experiments
+from simulate.commands.chosen import chosen_seed, chosen_trace
 from simulate.commands.files import prepared
 from simulate.commands.options import (
     FINE,
     Clock,
     UsageError,
-    chosen_seed,
-    chosen_trace,
     costs_option,
     names,
     numbers,

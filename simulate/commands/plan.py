@@ -5,15 +5,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from simulate import plan, report
+from simulate.commands.chosen import chosen_costs, chosen_goal, chosen_loads
 from simulate.commands.options import (
     DEFAULT_REPLICATIONS,
     FAILED,
     FINE,
     Clock,
     UsageError,
-    chosen_costs,
-    chosen_goal,
-    chosen_loads,
     generated_options,
     goal_options,
     positive,

@@ -6,15 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from simulate import report
+from simulate.commands.chosen import check_served, chosen_costs, chosen_replications, chosen_seed, chosen_service
 from simulate.commands.options import (
     FINE,
     Clock,
     UsageError,
-    check_served,
-    chosen_costs,
-    chosen_replications,
-    chosen_seed,
-    chosen_service,
     numbers,
     positive,
     replications_option,

@@ -5,14 +5,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from simulate import report
+from simulate.commands.chosen import chosen_costs, chosen_names, chosen_replications, chosen_seed
 from simulate.commands.options import (
     FINE,
     Clock,
     UsageError,
-    chosen_costs,
-    chosen_names,
-    chosen_replications,
-    chosen_seed,
     names,
     not_negative,
     positive,

@@ -9,14 +9,12 @@ import numpy as np
 
 from simulate import plan, report
 from simulate.arrivals import DAY_SECONDS
+from simulate.commands.chosen import chosen_costs, chosen_goal, chosen_loads
 from simulate.commands.options import (
     DEFAULT_JOBS,
     FAILED,
     FINE,
     Clock,
-    chosen_costs,
-    chosen_goal,
-    chosen_loads,
     generated_options,
     goal_options,
     positive,

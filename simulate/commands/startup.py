@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from matplotlib.figure import Figure
 
 from simulate import report
+from simulate.commands.chosen import chosen_costs, chosen_names, chosen_replications, chosen_seed
 from simulate.commands.options import (
     FINE,
     Clock,
-    chosen_costs,
-    chosen_names,
-    chosen_replications,
-    chosen_seed,
     names,
     not_negative,
     positive,

@@ -5,14 +5,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from simulate import cells, report
-from simulate.commands.options import (
-    FINE,
-    Clock,
-    chosen_seed,
-    positive,
-    usual_options,
-    verb,
-)
+from simulate.commands.chosen import chosen_seed
+from simulate.commands.options import FINE, Clock, positive, usual_options, verb
 from simulate.commands.results import Result, played, publish
 from simulate.plots import theory_figure
 

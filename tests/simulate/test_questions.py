@@ -12,7 +12,7 @@ import pytest
 
 from simulate import cli
 from simulate.commands import experiment, results, staff
-from simulate.commands.options import chosen_loads
+from simulate.commands.chosen import chosen_loads
 from simulate.workload import Load
 
 QUESTIONS = {
