@@ -1,9 +1,9 @@
 """Is the simulator right on this machine? `python -m simulate live --check`.
 
-As `live`, with one difference: before each run a *pilot* is played, another load at the same utilisation, and what it
-teaches of the steps is what the simulator is given. What is predicted for a run knows its load and the pilots that were
-played before, nothing of the run itself. So a machine whose costs change by the minute is met as it is, and costs that
-come from having several workers on few processors are in the price.
+As `live`, with one difference: before and after each run a *pilot* is played, another load at the same utilisation,
+half as long, and what the two teach of the steps is what the simulator is given. What is predicted for a run knows its
+load and pilots, nothing of the run itself. So a machine whose costs change by the minute is met as it is, and costs
+that come from having several workers on few processors are in the price.
 
 What is judged is the median, over the turns, of predicted over measured.
 """
@@ -12,17 +12,18 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from functools import partial
 from statistics import median
 from typing import Any
 
 from simulate.benches.server import bench
 from simulate.costs import Costs
 from simulate.live.lessons import Lesson, foretold
-from simulate.live.runs import MEASURES, Advance, Setting, effective, generated, phase_of, play, summary
+from simulate.live.runs import MEASURES, Advance, Played, Setting, effective, generated, phase_of, play, summary
+from simulate.workload import Load
 
 UTILISATIONS = (0.3, 0.5, 0.7, 0.9)
 PILOT_SEED = 7919
+PARTS = ("before", "after")
 AIMS = {"mean": 0.05, "p50": 0.10, "p90": 0.10, "p99": 0.10}
 """How far the median of the runs may be off, as a share of what was measured."""
 
@@ -79,7 +80,7 @@ class Checked:
     setting: Setting
     cells: tuple[Cell, ...]
     pilots: dict[str, tuple[dict[str, float], ...]]
-    """What each pilot of each design taught: means in seconds, and at which utilisation in which turn."""
+    """What the pilots of each run of each design taught: means in seconds, at which utilisation in which turn."""
     machine: dict[str, object]
 
     def to_dict(self) -> dict[str, Any]:
@@ -97,12 +98,18 @@ class Checked:
         }
 
 
+def pilot_setting(setting: Setting, turn: int, part: str) -> Setting:
+    """What the pilot before or after a run is made from: another load, half as long."""
+    seed = setting.seed + PILOT_SEED + len(PARTS) * turn + PARTS.index(part)
+    return replace(setting, seed=seed, seconds=setting.seconds / len(PARTS))
+
+
 def work(setting: Setting, costs: Costs, overshoot: float) -> float:
     """How many jobs that will be, for a progress bar."""
-    each = [
-        generated(setting, name, at, costs, overshoot).jobs for name in setting.designs for at in setting.utilisations
-    ]
-    return 2.0 * setting.repeat * sum(each)
+    each = [setting, *(pilot_setting(setting, 0, part) for part in PARTS)]
+    loads = [(name, at) for name in setting.designs for at in setting.utilisations]
+    jobs = sum(generated(one, name, at, costs, overshoot).jobs for one in each for name, at in loads)
+    return float(setting.repeat * jobs)
 
 
 def check(setting: Setting, costs: Costs, overshoot: float, advance: Advance = lambda jobs: None) -> Checked:
@@ -120,33 +127,30 @@ def check(setting: Setting, costs: Costs, overshoot: float, advance: Advance = l
     ]
     said: list[list[dict[str, float]]] = [[] for _ in loads]
     real: list[list[dict[str, float]]] = [[] for _ in loads]
-    pilots: dict[str, list[dict[str, float]]] = {name: [] for name in setting.designs}
+    taught: dict[str, list[dict[str, float]]] = {name: [] for name in setting.designs}
     lessons: dict[str, list[Lesson]] = {name: [] for name in setting.designs}
     done = 0.0
     with bench() as here:
         machine = here.about()
         for turn in range(setting.repeat):
-            other = replace(setting, seed=setting.seed + PILOT_SEED + turn)
             for place, (name, at, load) in enumerate(loads):
 
-                def tell(jobs: float, before: float) -> None:
-                    advance(before + jobs)
+                def played(load: Load, part: str, name: str = name, space: str = f"check-{turn}-{place}") -> Played:
+                    nonlocal done
+                    before = done
+                    done += load.jobs
+                    return play(
+                        here.url, f"{space}-{part}", name, load, setting, phase, lambda jobs: advance(before + jobs)
+                    )
 
-                pilot_load = generated(other, name, at, costs, overshoot)
-                namespace = f"check-{turn}-{place}"
-                pilot = play(
-                    here.url, f"{namespace}-pilot", name, pilot_load, setting, phase, partial(tell, before=done)
-                )
-                done += pilot_load.jobs
-                run = play(here.url, namespace, name, load, setting, phase, partial(tell, before=done))
-                done += load.jobs
-                lesson = Lesson.of(pilot_load, pilot)
-                pilots[name].append({"turn": turn + 1, "utilisation": at, **lesson.means()})
+                pilots = [generated(pilot_setting(setting, turn, part), name, at, costs, overshoot) for part in PARTS]
+                first = Lesson.of(pilots[0], played(pilots[0], PARTS[0]))
+                run = played(load, "run")
+                lesson = Lesson.of_all([first, Lesson.of(pilots[1], played(pilots[1], PARTS[1]))])
+                taught[name].append({"turn": turn + 1, "utilisation": at, **lesson.means()})
                 whole = lesson.completed(lessons[name])
                 lessons[name].append(lesson)
-                said[place].append(
-                    foretold(name, load, setting.workers, whole, pilot, costs, setting.every, setting.seed)
-                )
+                said[place].append(foretold(name, load, setting.workers, whole, costs, setting.every, setting.seed))
                 real[place].append(summary(run.waiting))
     machine["load before"] = [round(one, 2) for one in before]
     machine["load after"] = [round(one, 2) for one in os.getloadavg()]
@@ -158,4 +162,4 @@ def check(setting: Setting, costs: Costs, overshoot: float, advance: Advance = l
         for (name, at, load), says, reals in zip(loads, said, real, strict=True)
         for measure in MEASURES
     ]  # fmt: skip
-    return Checked(setting, tuple(cells), {name: tuple(found) for name, found in pilots.items()}, machine)
+    return Checked(setting, tuple(cells), {name: tuple(found) for name, found in taught.items()}, machine)

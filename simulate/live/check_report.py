@@ -89,8 +89,8 @@ def report(console: Console, found: Checked, files: Mapping[str, Path]) -> None:
     setting, machine = found.setting, found.machine
     console.print(
         f"[bold]{within} of {len(found.cells)}[/] are within the aim. The difference is the median of {setting.repeat} "
-        "turns; in each, a short run of another load at the same utilisation taught what the steps cost, and what was "
-        "predicted then was played."
+        "turns; in each, short runs of other loads at the same utilisation, one before and one after, taught what the "
+        "steps cost."
     )
     console.print(
         f"[bold]Noise[/]: equal runs lay so far apart, the highest from the lowest; in {unlike} of the "

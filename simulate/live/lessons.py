@@ -7,7 +7,7 @@ steps of the simulated workers are drawn from those that were seen.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any, cast
@@ -19,7 +19,7 @@ from simulate import designs as ladder
 from simulate.actors import World
 from simulate.costs import Costs
 from simulate.intervals import Numbers
-from simulate.live.runs import MEASURES, Played, own_costs, predict, summary
+from simulate.live.runs import MEASURES, Played, predict, summary
 from simulate.workload import Load, stream
 
 AFTER_SECONDS = 0.02
@@ -50,13 +50,18 @@ class Lesson:
         between, alone = run.steps(AFTER_SECONDS)
         return cls(between, alone, np.maximum(0.0, run.ended - run.began - load.service), run.late)
 
-    def completed(self, others: list[Lesson]) -> Lesson:
+    @classmethod
+    def of_all(cls, lessons: Sequence[Lesson]) -> Lesson:
+        """What several runs teach together."""
+        return cls(*(np.concatenate([vars(one)[name] for one in lessons]) for name in cls.__annotations__))
+
+    def completed(self, others: Sequence[Lesson]) -> Lesson:
         """With the steps of other runs, where this one shows too few."""
-        every = [self, *others]
+        every = Lesson.of_all([self, *others])
         return replace(
             self,
-            between=self.between if len(self.between) >= ENOUGH else np.concatenate([one.between for one in every]),
-            alone=self.alone if len(self.alone) >= ENOUGH else np.concatenate([one.alone for one in every]),
+            between=self.between if len(self.between) >= ENOUGH else every.between,
+            alone=self.alone if len(self.alone) >= ENOUGH else every.alone,
         )
 
     def means(self) -> dict[str, float]:
@@ -120,11 +125,12 @@ def simulated(name: str, load: Load, workers: int, lesson: Lesson, costs: Costs,
 
 
 def foretold(
-    name: str, load: Load, workers: int, lesson: Lesson, pilot: Played, costs: Costs, every: float, seed: int
+    name: str, load: Load, workers: int, lesson: Lesson, costs: Costs, every: float, seed: int
 ) -> dict[str, float]:
-    """What the simulator says of a load, with the lesson of a pilot: mean and percentiles of waiting, in seconds."""
+    """What the simulator says of a load with what others have taught: mean and percentiles of waiting, in seconds."""
     if name == "naive":  # it waits for seconds, and how a step varies is no matter
-        longer = float(lesson.longer.mean())
-        return summary(predict(name, load, workers, own_costs(name, pilot, costs, every), longer, every, seed))
+        between = lesson.between[lesson.between < every / 2]  # no nap in between
+        known = replace(costs, commit=float(between.mean())) if len(between) else costs
+        return summary(predict(name, load, workers, known, float(lesson.longer.mean()), every, seed))
     said = [summary(simulated(name, load, workers, lesson, costs, seed, draw)) for draw in range(DRAWS)]
     return {measure: fmean(one[measure] for one in said) for measure in MEASURES}

@@ -217,6 +217,7 @@ class TestALesson:
         few = Lesson.of(*self.run(np.array([0.003]), np.array([0.002])))
         many = Lesson.of(*self.run(np.full(ENOUGH, 0.004), np.full(ENOUGH, 0.005)))
         assert len(few.completed([many]).between) == ENOUGH + 1
+        assert Lesson.of_all([few, many]).longer.tolist() == [*few.longer, *many.longer]
         assert many.completed([few]).between.tolist() == many.between.tolist()
 
     @pytest.mark.parametrize("name", ["minique", "inline"])
@@ -227,7 +228,7 @@ class TestALesson:
         load, run = self.run(alone, between)
         lesson = Lesson.of(load, run)
         # when
-        said = foretold(name, load, 1, lesson, run, Costs(fork=0.001), 0.5, 3)
+        said = foretold(name, load, 1, lesson, Costs(fork=0.001), 0.5, 3)
         # then
         real = live.summary(run.waiting)
         assert said["mean"] == pytest.approx(real["mean"], rel=0.03)
@@ -245,12 +246,12 @@ class TestALesson:
     def test_a_producer_that_is_late_makes_waits_longer(self) -> None:
         load, run = self.run(np.full(50, 0.003), np.full(50, 0.004))
         late = replace(run, woke=run.woke + 0.1, sent=run.sent + 0.1, began=run.began + 0.1, ended=run.ended + 0.1)
-        said = foretold("minique", load, 1, Lesson.of(load, late), late, Costs(fork=0.001), 0.5, 3)
+        said = foretold("minique", load, 1, Lesson.of(load, late), Costs(fork=0.001), 0.5, 3)
         assert said == pytest.approx(live.summary(run.waiting + 0.1))
 
     def test_nothing_but_the_steps_varies(self) -> None:
         load, run = self.run(np.full(50, 0.003), np.full(50, 0.004))
-        said = foretold("minique", load, 1, Lesson.of(load, run), run, Costs(fork=0.001), 0.5, 3)
+        said = foretold("minique", load, 1, Lesson.of(load, run), Costs(fork=0.001), 0.5, 3)
         assert said == pytest.approx(live.summary(run.waiting))
 
 
