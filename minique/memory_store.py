@@ -12,6 +12,7 @@ import threading
 from bisect import bisect_right
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import lru_cache
 from heapq import heappop, heappush
 from typing import Any, NamedTuple
 
@@ -98,6 +99,7 @@ class Over(NamedTuple):
         return head if self.rest is None else f"{head}\n{self.rest}"
 
 
+_subscription = lru_cache(maxsize=1024)(Subscription.parse)
 _in_hand, _claimed, _over = maker(Leased), maker(Claimed), maker(Over)
 
 
@@ -113,7 +115,6 @@ class MemoryStore(Store):
         self._ready: OrderedDict[str, None] = OrderedDict()
         self._paused: set[str] = set()
         self._subscriptions = _Timed()
-        self._parsed: dict[str, Subscription] = {}
         self._bells: set[str] = set()
         self._waiting: dict[str, deque[Wake]] = {}
         self._delayed = _Timed()
@@ -233,7 +234,7 @@ class MemoryStore(Store):
             return NOTHING_CLAIMED
 
         room = limit if limit < CLAIM_LIMIT else CLAIM_LIMIT
-        subscription = self._parsed.get(text) or self._subscription(text)
+        subscription = _subscription(text)
         leased, delayed, failed = self._leased, self._delayed.when, self._failed
         failures, deaths = self._failure_counts, self._deaths
         taken: list[Leased] = []
@@ -638,7 +639,7 @@ class MemoryStore(Store):
         self._ready[queue] = None
         # In the order of the server's sorted set: by time, then by name.
         for text in self._subscriptions.in_order():
-            if self._subscription(text).serves(queue):
+            if _subscription(text).serves(queue):
                 self._ring(text)
 
     def _ring(self, bell: str) -> None:
@@ -650,13 +651,6 @@ class MemoryStore(Store):
             wake()
         else:
             self._bells.add(bell)
-
-    def _subscription(self, text: str) -> Subscription:
-        try:
-            return self._parsed[text]
-        except KeyError:
-            parsed = self._parsed[text] = Subscription.parse(text)
-            return parsed
 
     def _next_queue(self, subscription: Subscription, seen: Collection[str]) -> str | None:
         ready = self._ready

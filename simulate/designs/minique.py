@@ -78,11 +78,10 @@ class WatchedStore(MemoryStore):
     def __init__(self, clock: Clock, world: World) -> None:
         super().__init__(clock)
         self._world = world
-        self._hub = world.hub
 
     def trip(self, arrows: Sequence[Arrow], now: str) -> list[Any]:
         # In virtual time nothing happens at the same time.
-        return self.draw(arrows, now, float(now) if now else self._hub.now)
+        return self.draw(arrows, now, float(now) if now else self._world.hub.now)
 
     def _remove(self, id: str, why: str, *more: Any) -> None:
         super()._remove(id, why, *more)
@@ -94,7 +93,7 @@ class WatchedStore(MemoryStore):
 
     def snapshot(self) -> dict[str, Any]:
         """All that it knows, but for what belongs to this process."""
-        own = ("_clock", "_lock", "_world", "_hub", "_verbs", "_waiting", "_parsed")
+        own = ("_clock", "_lock", "_world", "_verbs", "_waiting")
         return deepcopy({name: value for name, value in vars(self).items() if name not in own})
 
     def restore(self, kept: dict[str, Any]) -> None:

@@ -86,7 +86,7 @@ MUTANTS: tuple[Mutant, ...] = (
     _one("claim does not ring again", "a second job waits although a worker is idle", TWO, STORE,
          "        if is_more or (seen and self._next_queue(subscription, ()) is not None):", "        if not seen and expired:"),
     _one("nobody is rung", "idle workers do not hear of a job", QUIET, STORE,
-         "            if self._subscription(text).serves(queue):\n                self._ring(text)", "            pass"),
+         "            if _subscription(text).serves(queue):\n                self._ring(text)", "            pass"),
     # Renewing.
     _one("renew revives what is over", "a lease without a job", PAUSE, STORE,
          "        if arrow.claim not in self._claims:\n            return False\n", ""),
