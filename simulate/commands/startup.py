@@ -13,7 +13,6 @@ from simulate.commands.options import (
     FINE,
     Clock,
     names,
-    not_negative,
     positive,
     replications_option,
     several,
@@ -84,7 +83,7 @@ def add(verbs: "Verbs") -> None:
     )
     one.add_argument(
         "--crashes-per-hour",
-        type=not_negative,
+        type=positive(float),
         default=60.0,
         metavar="N",
         help="jobs that crash their process (default: %(default)g)",

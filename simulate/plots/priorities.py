@@ -1,7 +1,7 @@
 """Several queues: how long each waits as the load rises, and where it starves."""
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from simulate.intervals import Interval, Refusal
 from simulate.plots.style import COLOURS, DOTS_PER_INCH, IDEAL_COLOUR, tidy
@@ -18,10 +18,9 @@ def priorities_figure(found: Priorities) -> Figure:
     """
     figure = Figure(figsize=(9, 5.6), dpi=DOTS_PER_INCH, layout="constrained")
     axes = figure.subplots()
-    highest = max(
-        [what.waiting.high for point in found.points for what in point.queues if isinstance(what.waiting, Interval)],
-        default=1.0,
-    )
+    seen = [what.waiting for point in found.points for what in point.queues if isinstance(what.waiting, Interval)]
+    foreseen = [seconds for line in found.lines.values() for _, seconds in line]
+    highest = max([what.high for what in seen] or foreseen, default=1.0)
     for place, queue in enumerate(found.queues):
         colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
         line = [(at, seconds) for at, seconds in found.lines.get(queue.name, ()) if seconds < 4 * highest]
@@ -63,8 +62,9 @@ def priorities_figure(found: Priorities) -> Figure:
         )
     axes.axvline(1, color=IDEAL_COLOUR, linewidth=1, linestyle=":")
     axes.set_yscale("log")
-    axes.set_ylim(top=4 * highest)
+    axes.set_ylim(top=4 * highest, bottom=None if seen else min(foreseen, default=highest) / 10)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: duration(value)))
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("utilisation (work offered over what the workers can do)")
     axes.set_ylabel("mean waiting time, with 95 % interval")
     workers = f"{found.workers} worker{'s' if found.workers > 1 else ''}"

@@ -67,12 +67,13 @@ def priorities(console: Out, found: Priorities) -> None:
             "what one no longer waits, the others wait."
         )
     shares = "; ".join(f"{one.name} {one.share:g}, {one.service.words()}" for one in found.queues)
-    trust = "exact" if found.is_exact else "an approximation"
+    trust = f"Theory (Cobham, 1954) is {'exact' if found.is_exact else 'an approximation'} here."
+    if not any(found.lines.values()):
+        trust = "Nothing closed is known of queues that are served like that."
     fewest, most = (pick(point.jobs for point in found.points) for pick in (min, max))
     console.print(
         f"[bold]Queues[/], with their shares of the jobs: {escape(shares)}. Poisson arrivals; {found.replications} "
-        f"runs a point of {fewest:,} to {most:,} jobs, the first fifth of each left out. Theory (Cobham, 1954) is "
-        f"{trust} here."
+        f"runs a point of {fewest:,} to {most:,} jobs, the first fifth of each left out. {trust}"
     )
     console.print(f"[bold]Costs[/]: {found.costs.words()}.")
 

@@ -42,7 +42,8 @@ def staffing(console: Out, found: Staffing) -> None:
         console.print(f"[bold]No staffing[/] for {goal.words()}: {escape(found.why_none)}.")
     else:
         least, most = (pick(one.workers for one in found.windows) for pick in (min, max))
-        console.print(f"[bold]{least:,} to {most:,} workers[/] of {found.design} for {goal.words()}.")
+        number = f"{most:,}" if least == most else f"{least:,} to {most:,}"
+        console.print(f"[bold]{number} worker{'s' if most > 1 else ''}[/] of {found.design} for {goal.words()}.")
         constant = found.constant_worker_hours
         instead = "" if constant is None else f" instead of {count(constant)} with {found.constant:,} all the time"
         console.print(f"{count(found.worker_hours)} worker-hours{instead}.")

@@ -208,6 +208,11 @@ def deploys(
     for way in ways:
         if way not in WAYS:
             raise ValueError(f"unknown way {way!r}; known: {', '.join(WAYS)}")
+    if setting.utilisation >= 1:
+        raise ValueError(
+            f"at a utilisation of {setting.utilisation:g} nothing is left to drain a backlog with, whichever way is "
+            "deployed; it must be below 1"
+        )
     done, points = 0, []
     for way in ways:
         for loads_for in loads:

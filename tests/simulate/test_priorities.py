@@ -145,3 +145,10 @@ def test_the_figure_has_a_cross_for_what_starves(in_order: Priorities) -> None:
     labels = priorities_figure(in_order).axes[0].get_legend_handles_labels()[1]
     assert "low starves: it waits ever longer" in labels
     assert "theory (Cobham)" in labels
+
+
+def test_a_figure_of_which_nothing_is_known_is_drawn_all_the_same() -> None:
+    few = priorities((0.9, 1.2), serves="*", jobs=300, replications=2)
+    assert not any(isinstance(one.waiting, Interval) for point in few.points for one in point.queues)
+    low, high = priorities_figure(few).axes[0].get_ylim()
+    assert 0 < low < high

@@ -238,6 +238,8 @@ class TestWhatIsAskedForIsPlayed:
         ("retries --outage-seconds 0", "'0' is not a number above zero"),
         ("startup --per week", "--per: 'week' is not known; known: job, deploy, crash"),
         ("startup --loads 0", "'0' is not a number above zero"),
+        ("startup --utilisation 1.2", "at a utilisation of 1.2 nothing is left to drain a backlog with"),
+        ("startup --crashes-per-hour 0", "'0' is not a number above zero"),
         ("startup --utilisation inf", "'inf' is not a number above zero"),
         ("staff --percentile 100", "the percentile below 100"),
         ("staff --trace x.csv --rate 3", "--rate is for generated loads"),
