@@ -62,7 +62,7 @@ def priorities_figure(found: Priorities) -> Figure:
         )
     axes.axvline(1, color=IDEAL_COLOUR, linewidth=1, linestyle=":")
     axes.set_yscale("log")
-    axes.set_ylim(top=4 * highest, bottom=None if seen else min(foreseen, default=highest) / 10)
+    axes.set_ylim(top=4 * highest)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: duration(value)))
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("utilisation (work offered over what the workers can do)")
