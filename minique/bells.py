@@ -1,14 +1,36 @@
-"""Listening to the bells of a server's namespace, in the same breath as a trip where that saves one."""
+"""Listening to the bells of a server's namespace, in the same breath as a trip where that saves one.
+
+An idle worker is woken to claim. So the claim that came back empty is sent along behind the bell: the server draws it
+again as soon as the bell rings, and who asks for it next has the answer already, without a round trip. That is a third
+less of what passes until the job begins. A claim may be drawn again under its name, so nothing is lost where its answer
+is; whoever does not ask for it any more releases it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+from minique.clock import SystemClock
 from minique.errors import Unreachable
 from minique.keys import SUFFIXES
 from minique.lua import Command
+from minique.store import Arrow, Claim, Release
 from minique.wire import BellEar, Server
+
+_clock = SystemClock()
+
+
+class Said(NamedTuple):
+    claim: str
+    reply: Any
+    """None when none came, though it may have been carried out."""
+    since: float
+    """The server carried it out at some time after this, on the elapsed clock."""
+
+    def age_seconds(self) -> float:
+        """How long ago that was at most."""
+        return _clock.elapsed() - self.since
 
 
 class Bells:
@@ -20,6 +42,22 @@ class Bells:
         self.ring = ring
         self._begun: _Ear | None = None
         """What was sent along with a trip, and nobody has asked for yet."""
+        self.behind: dict[str, tuple[str, Command]] = {}
+        """By bell: a claim's name, and the command that draws it whenever the bell rings for somebody here."""
+        self.said: Said | None = None
+        """To the latest command behind a bell, if nobody has asked for it yet."""
+
+    def take_answer(self, arrows: Sequence[Arrow]) -> Said | None:
+        """What was said already to these arrows, if they are one claim, which stood behind a bell."""
+        said = self.said
+        if said is None or not any(isinstance(arrow, (Claim, Release)) for arrow in arrows):
+            return None  # nobody who claims: what was said is for another
+        self.said = None
+        is_it = len(arrows) == 1 and isinstance(arrows[0], Claim) and arrows[0].claim == said.claim
+        return said if is_it and isinstance(said.reply, list) else None
+
+    def has_drawn(self) -> bool:
+        return self.said is not None and self.said.reply != [] and not isinstance(self.said.reply, Exception)
 
     def listen(self, bell: str, seconds: float) -> _Ear:
         ear, self._begun = self._begun, None
@@ -35,6 +73,7 @@ class Bells:
         None when something was not as usual. What was sent may have been done or not, and nobody listens.
         """
         self.hush()
+        self.said = None
         try:
             ear = _Ear(self, bell, seconds, commands)
             is_wrong = any(isinstance(reply, Exception) for reply in ear.replies)
@@ -57,13 +96,23 @@ class _Ear(BellEar):
     def __init__(self, bells: Bells, bell: str, seconds: float, first: Sequence[Command] = ()) -> None:
         self._is_answer = bell.startswith(SUFFIXES["ANSWER"])
         key = bell if self._is_answer else SUFFIXES["BELL"] + bell
-        super().__init__(bells.server, bells.prefix + key, seconds, first)
+        self._claim, command = bells.behind.get(bell, ("", None))
+        self._since = _clock.elapsed()
+        super().__init__(bells.server, bells.prefix + key, seconds, first, command)
         self._bells = bells
         self.bell = bell
         self.seconds = seconds
 
+    def hear(self) -> bool:
+        try:
+            return super().hear()
+        finally:
+            if self._claim:
+                self._bells.said = Said(self._claim, self.said[0] if self.said else None, self._since)
+
     def leave(self) -> bool:
         took = super().leave()
-        if took and not self._is_answer:
+        # A claim that was drawn behind it has used it, and rung again if anything was left.
+        if took and not self._is_answer and not (self.said and isinstance(self.said[0], list)):
             self._bells.ring(self.bell)
         return took

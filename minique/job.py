@@ -54,10 +54,8 @@ class Job:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         perform = getattr(cls, "perform", None)
-        if perform is None:
+        if perform is None or inspect.isabstract(cls):
             return  # a base for other job classes
-        if inspect.isabstract(cls):
-            return
         if isinstance(inspect.getattr_static(cls, "perform"), (classmethod, staticmethod)):
             raise UsageError(f"{cls.__qualname__}.perform: write a plain method; each run gets an object of its own")
         parameters = list(inspect.signature(perform).parameters.values())

@@ -32,24 +32,30 @@ class RedisStore(store.Store):
     def trip(self, arrows: Sequence[store.Arrow], now: str) -> list[Any]:
         if not self._layout_is_known:
             self._check_layout()
-        commands = [_command(self.prefix, now, arrow) for arrow in arrows]
-        replies = self.server.call(commands)
+        commands = self._commands(arrows, now)
+        said = self._bells.take_answer(arrows)
+        replies = [said.reply] if said else self.server.call(commands)
         missing = next((n for n, reply in enumerate(replies) if is_missing_script(reply)), None)
         if missing is not None:
             # The server is new, or restarted. From the first missing script on, all arrows are drawn again, which they
             # may; those before it keep their answers.
             self.server.call([("SCRIPT", "LOAD", lua.load(name).source) for name in SCRIPTS])
             replies[missing:] = self.server.call(commands[missing:])
-        return [_answer(arrow, checked(reply)) for arrow, reply in zip(arrows, replies, strict=True)]
+        answers = [_answer(arrow, checked(reply)) for arrow, reply in zip(arrows, replies, strict=True)]
+        # The lease of a claim that was drawn before has run since.
+        return [answers[0]._replace(lease_seconds=answers[0].lease_seconds - said.age_seconds())] if said else answers
 
     def listen(self, bell: str, seconds: float) -> store.Ear:
         return self._bells.listen(bell, seconds)
 
     def trip_and_listen(self, arrows: Sequence[store.Arrow], now: str, bell: str, seconds: float) -> list[Any]:
-        commands = [_command(self.prefix, now, arrow) for arrow in arrows]
+        commands = self._commands(arrows, now)
         replies = self._bells.call_and_listen(commands, bell, seconds) if self._layout_is_known else None
         # Arrows may be drawn again.
         return self.trip(arrows, now) if replies is None else list(map(_answer, arrows, replies))
+
+    def has_drawn(self) -> bool:
+        return self._bells.has_drawn()
 
     def hush(self) -> None:
         self._bells.hush()
@@ -60,6 +66,13 @@ class RedisStore(store.Store):
 
     def close(self) -> None:
         self.server.close()
+
+    def _commands(self, arrows: Sequence[store.Arrow], now: str) -> list[Command]:
+        commands = [_command(self.prefix, now, arrow) for arrow in arrows]
+        if arrows and isinstance(arrows[-1], store.Claim):
+            # With a time of the caller's in it, it would be drawn by a clock that stands still.
+            self._bells.behind = {arrows[-1].subscription: (arrows[-1].claim, commands[-1])} if now == "" else {}
+        return commands
 
     def _check_layout(self) -> None:
         key = self.prefix + keys.SUFFIXES["LAYOUT"]

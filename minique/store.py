@@ -448,6 +448,10 @@ class Store(ABC):
         """A trip for somebody who will listen next, unless told otherwise by `hush`: a store may begin to meanwhile."""
         return self.trip(arrows, now)
 
+    def has_drawn(self) -> bool:
+        """Whether a store that wakes who listens with a claim may hold jobs so claimed, for which nobody has asked."""
+        return False
+
     def hush(self) -> None:  # noqa: B027  (most stores begin nothing)
         """Nobody will listen after all."""
 

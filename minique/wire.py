@@ -189,21 +189,27 @@ if hasattr(os, "register_at_fork"):  # where there are forks
 class BellEar:
     """A blocking pop that was sent and not yet answered; what `Store.listen` returns for a server.
 
-    Commands that are to come `first` are sent with it, in one write; what the server answers to them is `replies`.
+    Commands that are to come `first` are sent with it, in one write; what the server answers to them is `replies`. A
+    command `behind` it is carried out as soon as the pop is over, however it ends; the answer to that is `said`.
     """
 
     grace_seconds = 5.0  # a server that does not even say that nothing came is taken for lost
 
-    def __init__(self, server: Server, key: str, seconds: float, first: Sequence[Command] = ()) -> None:
+    def __init__(
+        self, server: Server, key: str, seconds: float, first: Sequence[Command] = (), behind: Command | None = None
+    ) -> None:
         self._server = server
         self._key = key
+        self._behind = () if behind is None else (behind,)
+        self.said: list[Any] = []
         self._connection = server.take()
         _ears.add(self)
         try:
             if not self._connection.is_connected:
                 self._connection.connect()
             self._number = self._number_of(self._connection)
-            server.send(self._connection, [*first, ("BLPOP", key, f"{max(seconds, 0.001):.3f}")])
+            pop = ("BLPOP", key, f"{max(seconds, 0.001):.3f}")
+            server.send(self._connection, [*first, pop, *self._behind])
             self.replies = server.receive(self._connection, len(first))
         except (redis.RedisError, OSError) as error:
             self._connection.disconnect()
@@ -219,6 +225,7 @@ class BellEar:
     def hear(self) -> bool:
         try:
             reply = self._connection.read_response()
+            self.said = self._server.receive(self._connection, len(self._behind))
         except (redis.RedisError, OSError) as error:
             self._connection.disconnect()
             raise self._server.unreachable(error) from error

@@ -222,13 +222,14 @@ class Worker:
         return RETRY_WHILE_STOPPING_SECONDS
 
     def _hear_of_stop(self) -> None:
-        """Make the wish to stop part of the state."""
+        """Make the wish to stop part of the state. What a pause leaves to others is not kept from them either."""
         state, stop_at = self.state, self.asked_to_stop_at
-        if stop_at is None or stop_at == state.stop_at:
+        unanswered = (stop_at is not None or self.is_paused) and (state.unanswered or self.store.has_drawn())
+        if stop_at == state.stop_at and not (self.is_paused and unanswered):
             return
         # What a claim without an answer may have taken would wait for the lease.
-        back = (store.Release(f"{self.name}:{state.number}"),) if state.stop_at is None and state.unanswered else ()
-        self._change(stop_at=stop_at, ended=(*state.ended, *back))
+        back = (store.Release(f"{self.name}:{state.number}"),) if state.stop_at is None and unanswered else ()
+        self._change(stop_at=stop_at, ended=(*state.ended, *back), number=state.number + len(back), unanswered=False)
 
     def _hear(self, now: float) -> None:
         """How the running job ended, if it did; an end by force when it is time for that."""

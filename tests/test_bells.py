@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import os
 import select
-from typing import Any
+from random import Random
+from typing import Any, cast
 
 import pytest
 
+from minique.clock import SystemClock
+from minique.errors import Unreachable
+from minique.events import Events
 from minique.memory_store import MemoryStore
+from minique.processes import InLine
 from minique.redis_store import RedisStore
-from minique.store import Claim
+from minique.registry import Registry
+from minique.store import Claim, Claimed
+from minique.worker import Worker
 from simulate.benches import meter
 from tests.arrows import NOW, bells, enqueue, ids
 from tests.servers import until
@@ -123,6 +130,151 @@ def is_line(descriptor: int, line: int) -> bool:
         return os.fstat(descriptor).st_ino == line
     except OSError:
         return False
+
+
+# A claim that came back empty is drawn again behind the bell.
+
+
+def claim(store: Any, number: int = 1, now: str = "", limit: int = 1) -> Claimed:
+    return cast(Claimed, store.trip([Claim(f"w:{number}", BELL, limit, 10.0)], now)[0])
+
+
+def ring_and_hear(store: Any, id: str) -> None:
+    ear = store.listen(BELL, SECONDS)
+    until(lambda: blocked(store) == 1)
+    enqueue(store, id)
+    assert select.select([ear], [], [], 10)[0]
+    assert ear.hear()
+
+
+@pytest.mark.parametrize("asked_by", [claim, look], ids=["trip", "trip and listen"])
+def test_who_hears_the_bell_has_the_answer_to_the_claim_already(listener, asked_by):
+    if asked_by is claim:
+        claim(listener)
+    else:
+        listener.trip_and_listen([Claim("w:1", BELL, 1, 10.0)], "", BELL, SECONDS)
+    ring_and_hear(listener, "a")
+    before = meter.read(listener.server)
+    claimed = claim(listener)
+    assert meter.between(before, meter.read(listener.server), 1)["trips"] == 0
+    assert ids(claimed) == ["a"]
+    assert listener.look("", "a").claim == "w:1"
+
+
+def test_of_another_limit_it_is_the_same_claim_and_under_another_name_another(listener):
+    claim(listener, limit=2)
+    ring_and_hear(listener, "a")
+    assert ids(claim(listener, limit=1)) == ["a"]
+    claim(listener, 2)
+    ring_and_hear(listener, "b")
+    enqueue(listener, "c")
+    assert ids(claim(listener, 3)) == ["c"]
+    assert ids(claim(listener, 2)) == ["b"], "asked again, it says the same"
+
+
+def test_its_lease_has_run_since_it_was_drawn(listener):
+    claim(listener)
+    ring_and_hear(listener, "a")
+    assert 0 < claim(listener).lease_seconds < 10.0
+
+
+def test_who_leaves_a_bell_in_that_moment_may_still_ask(listener):
+    claim(listener)
+    ear = listener.listen(BELL, SECONDS)
+    until(lambda: blocked(listener) == 1)
+    assert not listener.has_drawn()
+    enqueue(listener, "a")
+    until(lambda: listener.see("").leased == 1)
+    ear.leave()
+    assert listener.has_drawn()
+    assert ids(claim(listener)) == ["a"]
+    assert not listener.has_drawn()
+
+
+def test_when_nothing_came_there_is_nothing_to_give_back(listener):
+    claim(listener)
+    ear = listener.listen(BELL, SECONDS)
+    until(lambda: blocked(listener) == 1)
+    ear.leave()
+    assert not listener.has_drawn()
+    assert ids(claim(listener)) == []
+
+
+def test_whether_it_was_drawn_is_not_known_when_the_connection_is_lost(listener):
+    claim(listener)
+    ear = listener.listen(BELL, SECONDS)
+    until(lambda: blocked(listener) == 1)
+    listener.server.call_one("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    assert select.select([ear], [], [], 10)[0]
+    with pytest.raises(Unreachable):
+        ear.hear()
+    assert listener.has_drawn()
+    enqueue(listener, "a")
+    assert ids(claim(listener)) == ["a"]
+    assert not listener.has_drawn()
+
+
+def test_a_server_that_has_forgotten_its_scripts_meanwhile_is_asked_again(listener):
+    claim(listener)
+    ear = listener.listen(BELL, SECONDS)
+    until(lambda: blocked(listener) == 1)
+    listener.server.call_one("SCRIPT", "FLUSH")
+    listener.server.call_one("RPUSH", listener.prefix + "bell:" + BELL, "1")
+    assert select.select([ear], [], [], 10)[0]
+    assert ear.hear()
+    assert not listener.has_drawn()
+    enqueue(listener, "a")
+    assert ids(claim(listener)) == ["a"]
+
+
+def test_by_a_time_of_the_callers_nothing_is_drawn_behind_the_bell(listener):
+    claim(listener, now=NOW)
+    ring_and_hear(listener, "a")
+    assert listener.look("", "a").state == "queued"
+
+
+def test_nor_behind_another_bell(listener):
+    claim(listener)
+    ear = listener.listen("mail", SECONDS)
+    until(lambda: blocked(listener) == 1)
+    listener.ring("", "mail")
+    assert select.select([ear], [], [], 10)[0]
+    assert ear.hear()
+    assert listener.has_drawn() is False
+
+
+def idle_worker(store: Any) -> Worker:
+    """One that has found nothing, listened, and been left by its bell with a job that it does not know of yet."""
+    worker = Worker(store, Registry(), InLine(), SystemClock(), Random(0), Events(), "w")
+    worker.tick()
+    ear = store.listen(BELL, SECONDS)
+    until(lambda: blocked(store) == 1)
+    enqueue(store, "a")
+    until(lambda: store.see("").leased == 1)
+    ear.leave()
+    return worker
+
+
+def test_a_worker_that_stops_in_that_moment_gives_it_back(listener):
+    worker = idle_worker(listener)
+    worker.stop()
+    worker.tick()
+    assert worker.is_finished()
+    found = listener.look("", "a")
+    assert (found.state, found.deaths) == ("queued", 0)
+
+
+def test_one_that_pauses_too_and_later_claims_under_another_name(listener):
+    worker = idle_worker(listener)
+    worker.pause()
+    worker.tick()
+    found = listener.look("", "a")
+    assert (found.state, found.deaths) == ("queued", 0)
+    before = worker.state.number
+    worker.tick()
+    assert worker.state.number == before, "once is enough"
+    worker.resume()
+    assert before == 2
 
 
 def test_a_store_that_begins_nothing_makes_the_trip():

@@ -122,5 +122,4 @@ for _, visit in ipairs(visits) do
 end
 for _, id in ipairs(expired) do remove(id, 'expire') end
 if #visits > 0 and next_queue({}) then ring(subscription) end
-if #taken == 0 then return {} end
-return reply
+return #taken > 0 and reply or {}

@@ -25,9 +25,7 @@ if #due > 0 then
   redis.call('ZREM', DELAYED, unpack(due))
   if promoted > 0 then redis.call('HINCRBY', STATS, 'promote', promoted) end
   for _, queue in ipairs(order) do put(queue, by_queue[queue], 'RPUSH') end
-  for _, id in ipairs(unreadable) do
-    set_aside(id, '\n{"error":"Unreadable","message":"its record names no queue"}')
-  end
+  for _, id in ipairs(unreadable) do set_aside(id, '\n{"error":"Unreadable","message":"its record names no queue"}') end
 end
 local first = redis.call('ZRANGE', DELAYED, 0, 0, 'WITHSCORES')
 if not first[2] then return {promoted, ''} end

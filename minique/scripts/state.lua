@@ -4,8 +4,7 @@
 -- A wrong type, written there by somebody else, counts as an empty record.
 local function read_record(id)
   local record = redis.pcall('GET', JOB .. id)
-  if type(record) == 'table' then return '' end
-  return record
+  return type(record) == 'table' and '' or record
 end
 
 local function queue_of(record)

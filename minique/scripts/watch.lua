@@ -7,10 +7,7 @@
 local state = state_of(id, read_record(id))
 if state == 'queued' or state == 'delayed' or state == 'leased' then
   local names = redis.call('HGET', WAITERS, id)
-  if not names then
-    redis.call('HSET', WAITERS, id, waiter)
-  elseif not string.find(' ' .. names .. ' ', ' ' .. waiter .. ' ', 1, true) then
-    redis.call('HSET', WAITERS, id, names .. ' ' .. waiter)
-  end
+  local is_noted = names and string.find(' ' .. names .. ' ', ' ' .. waiter .. ' ', 1, true)
+  if not is_noted then redis.call('HSET', WAITERS, id, (names and names .. ' ' or '') .. waiter) end
 end
 return state
