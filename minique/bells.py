@@ -15,10 +15,12 @@ from minique.clock import SystemClock
 from minique.errors import Unreachable
 from minique.keys import SUFFIXES
 from minique.lua import Command
-from minique.store import Arrow, Claim, Release
+from minique.store import NOTHING_CLAIMED, Arrow, Claim, Release
 from minique.wire import BellEar, Server
 
 _clock = SystemClock()
+_NOW = 4
+"""Where the time stands in a command that calls a script."""
 
 
 class Said(NamedTuple):
@@ -47,6 +49,15 @@ class Bells:
         self.said: Said | None = None
         """To the latest command behind a bell, if nobody has asked for it yet."""
 
+    def expect(self, arrows: Sequence[Arrow], commands: Sequence[Command], answers: Sequence[Any]) -> None:
+        """Note which claim came back empty, and will be asked for again; after another, or a release, none."""
+        if not any(isinstance(arrow, (Claim, Release)) for arrow in arrows):
+            return
+        last = arrows[-1]
+        # With a time of the caller's in it, it would be drawn by a clock that stands still.
+        is_again = isinstance(last, Claim) and not answers[-1].jobs and commands[-1][_NOW] == ""
+        self.behind = {last.subscription: (last.claim, commands[-1])} if isinstance(last, Claim) and is_again else {}
+
     def take_answer(self, arrows: Sequence[Arrow]) -> Said | None:
         """What was said already to these arrows, if they are one claim, which stood behind a bell."""
         said = self.said
@@ -57,7 +68,7 @@ class Bells:
         return said if is_it and isinstance(said.reply, list) else None
 
     def has_drawn(self) -> bool:
-        return self.said is not None and self.said.reply != [] and not isinstance(self.said.reply, Exception)
+        return self.said is not None and not isinstance(self.said.reply, Exception)
 
     def listen(self, bell: str, seconds: float) -> _Ear:
         ear, self._begun = self._begun, None
@@ -67,19 +78,25 @@ class Bells:
             ear.leave()
         return _Ear(self, bell, seconds)
 
-    def call_and_listen(self, commands: Sequence[Command], bell: str, seconds: float) -> list[Any] | None:
+    def call_and_listen(
+        self, arrows: Sequence[Arrow], commands: Sequence[Command], bell: str, seconds: float
+    ) -> list[Any] | None:
         """Send commands and begin to listen, all in one write; return the replies to the commands.
 
         None when something was not as usual. What was sent may have been done or not, and nobody listens.
         """
         self.hush()
         self.said = None
+        self.expect(arrows, commands, (NOTHING_CLAIMED,))
         try:
             ear = _Ear(self, bell, seconds, commands)
             is_wrong = any(isinstance(reply, Exception) for reply in ear.replies)
             if is_wrong or ear.is_over():
                 # A word that came with the replies can be waited for no more, and the bell rings again.
                 ear.leave()
+                if self.said and isinstance(self.said.reply, list):
+                    # The claim behind it has found what the one before it did not.
+                    ear.replies[-1], self.said = self.said.reply, None
             else:
                 self._begun = ear
         except Unreachable:
@@ -107,8 +124,9 @@ class _Ear(BellEar):
         try:
             return super().hear()
         finally:
-            if self._claim:
-                self._bells.said = Said(self._claim, self.said[0] if self.said else None, self._since)
+            reply = self.said[0] if self.said else None
+            # When nothing was there to claim, that is old news soon.
+            self._bells.said = Said(self._claim, reply, self._since) if self._claim and reply != [] else None
 
     def leave(self) -> bool:
         took = super().leave()

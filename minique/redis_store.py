@@ -32,7 +32,7 @@ class RedisStore(store.Store):
     def trip(self, arrows: Sequence[store.Arrow], now: str) -> list[Any]:
         if not self._layout_is_known:
             self._check_layout()
-        commands = self._commands(arrows, now)
+        commands = [_command(self.prefix, now, arrow) for arrow in arrows]
         said = self._bells.take_answer(arrows)
         replies = [said.reply] if said else self.server.call(commands)
         missing = next((n for n, reply in enumerate(replies) if is_missing_script(reply)), None)
@@ -42,6 +42,7 @@ class RedisStore(store.Store):
             self.server.call([("SCRIPT", "LOAD", lua.load(name).source) for name in SCRIPTS])
             replies[missing:] = self.server.call(commands[missing:])
         answers = [_answer(arrow, checked(reply)) for arrow, reply in zip(arrows, replies, strict=True)]
+        self._bells.expect(arrows, commands, answers)
         # The lease of a claim that was drawn before has run since.
         return [answers[0]._replace(lease_seconds=answers[0].lease_seconds - said.age_seconds())] if said else answers
 
@@ -49,10 +50,13 @@ class RedisStore(store.Store):
         return self._bells.listen(bell, seconds)
 
     def trip_and_listen(self, arrows: Sequence[store.Arrow], now: str, bell: str, seconds: float) -> list[Any]:
-        commands = self._commands(arrows, now)
-        replies = self._bells.call_and_listen(commands, bell, seconds) if self._layout_is_known else None
-        # Arrows may be drawn again.
-        return self.trip(arrows, now) if replies is None else list(map(_answer, arrows, replies))
+        commands = [_command(self.prefix, now, arrow) for arrow in arrows]
+        replies = self._bells.call_and_listen(arrows, commands, bell, seconds) if self._layout_is_known else None
+        if replies is None:
+            return self.trip(arrows, now)  # arrows may be drawn again
+        answers = list(map(_answer, arrows, replies))
+        self._bells.expect(arrows, commands, answers)
+        return answers
 
     def has_drawn(self) -> bool:
         return self._bells.has_drawn()
@@ -66,13 +70,6 @@ class RedisStore(store.Store):
 
     def close(self) -> None:
         self.server.close()
-
-    def _commands(self, arrows: Sequence[store.Arrow], now: str) -> list[Command]:
-        commands = [_command(self.prefix, now, arrow) for arrow in arrows]
-        if arrows and isinstance(arrows[-1], store.Claim):
-            # With a time of the caller's in it, it would be drawn by a clock that stands still.
-            self._bells.behind = {arrows[-1].subscription: (arrows[-1].claim, commands[-1])} if now == "" else {}
-        return commands
 
     def _check_layout(self) -> None:
         key = self.prefix + keys.SUFFIXES["LAYOUT"]

@@ -16,7 +16,8 @@ from minique.memory_store import MemoryStore
 from minique.processes import InLine
 from minique.redis_store import RedisStore
 from minique.registry import Registry
-from minique.store import Claim, Claimed
+from minique.store import Claim, Claimed, Finished
+from minique.wire import BellEar
 from minique.worker import Worker
 from simulate.benches import meter
 from tests.arrows import NOW, bells, enqueue, ids
@@ -275,6 +276,35 @@ def test_one_that_pauses_too_and_later_claims_under_another_name(listener):
     assert worker.state.number == before, "once is enough"
     worker.resume()
     assert before == 2
+
+
+def test_after_jobs_were_claimed_nothing_is_drawn_under_their_name_again(listener):
+    # Or a worker that is told to pause and go on while a job runs would hold a job that it does not know of.
+    claim(listener)
+    ring_and_hear(listener, "a")
+    assert ids(claim(listener)) == ["a"]
+    listener.complete("", "w:1", [Finished("a", "null", 10, False)])
+    ring_and_hear(listener, "b")
+    assert listener.look("", "b").state == "queued"
+
+
+def test_nor_after_a_release(listener):
+    claim(listener)
+    listener.release("", "w:1")
+    ring_and_hear(listener, "a")
+    assert listener.look("", "a").state == "queued"
+
+
+def test_a_job_that_comes_in_the_moment_of_listening_is_claimed_at_once(listener, monkeypatch):
+    def is_over(ear: BellEar) -> bool:
+        enqueue(listener, "a")
+        return bool(select.select([ear], [], [], 10)[0])
+
+    monkeypatch.setattr(BellEar, "is_over", is_over)
+    answer = listener.trip_and_listen([Claim("w:1", BELL, 1, 10.0)], "", BELL, SECONDS)[0]
+    assert ids(answer) == ["a"]
+    assert not listener.has_drawn()
+    assert bells(listener) == set()
 
 
 def test_a_store_that_begins_nothing_makes_the_trip():

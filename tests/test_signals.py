@@ -197,6 +197,7 @@ def pauses(it: Situation) -> None:
     times = 2 if it.process == "supervisor" else 1
     it.says("paused", times)
     other = it.note()
+    it.wait(lambda: other.state() == "queued")  # what its bell claimed in this very moment goes back
     name = _names(it.mq)[0]
     it.wait(lambda: _silent(it.mq, name) < 0.5)  # it goes on saying that it lives
     assert other.state() == "queued"
