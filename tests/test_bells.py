@@ -8,6 +8,7 @@ from random import Random
 from typing import Any, cast
 
 import pytest
+from redis.connection import Connection
 
 from minique.clock import SystemClock
 from minique.errors import Unreachable
@@ -17,7 +18,7 @@ from minique.processes import InLine
 from minique.redis_store import RedisStore
 from minique.registry import Registry
 from minique.store import Claim, Claimed, Finished
-from minique.wire import BellEar
+from minique.wire import BellEar, Server
 from minique.worker import Worker
 from simulate.benches import meter
 from tests.arrows import NOW, bells, enqueue, ids
@@ -114,16 +115,22 @@ def test_on_a_connection_that_the_server_has_closed_too(listener):
     assert ids(look(listener, 2)) == ["a"]
 
 
-def test_a_forked_child_does_not_hold_the_line_open(listener):
+@pytest.mark.parametrize("beside", ["nothing", "a connection without a socket"])
+def test_a_forked_child_does_not_hold_the_line_open(listener, beside):
     # Or the pop of a parent that was killed would go on, and take a token for nobody.
+    simulated = Server("redis://localhost")
+    if beside != "nothing":
+        simulated.give_back(cast(Connection, object()))
     look(listener)
     ear = listener.listen(BELL, SECONDS)
     line = os.fstat(ear.fileno()).st_ino
     child = os.fork()
     if not child:
         os._exit(any(is_line(number, line) for number in range(256)))
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     ear.leave()
+    simulated._idle.clear()
+    assert code == 0
 
 
 def is_line(descriptor: int, line: int) -> bool:

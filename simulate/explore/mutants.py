@@ -183,7 +183,7 @@ MUTANTS: tuple[Mutant, ...] = (
          "(Reap(CLAIMS_AT_ONCE), Forget(FORGET_AT_ONCE))", "(Reap(0), Forget(FORGET_AT_ONCE))"),
     # Told to stop.
     _one("a stop forgets what a claim may have taken", "it waits until a lease runs out", _scope(errors=1, stops=1), WORKER,
-         "if state.stop_at is None and state.unanswered else ()", "if state.stop_at is None and state.held else ()"),
+         "if state.stop_at is None and unanswered else ()", "if state.stop_at is None and state.held else ()"),
     _one("a stop keeps what was not begun", "a worker that is to stop stays, with jobs in hand",
          _scope("plain", "plain", batch=2, stops=1), WORKER,
          "        is_late = stop_at is not None or", "        is_late ="),
@@ -192,9 +192,9 @@ MUTANTS: tuple[Mutant, ...] = (
     _one("a stop keeps the job that it killed", "the job in hand waits until its lease runs out", _scope(stops=1), WORKER,
          "            return store.Release(claim, (job.id,))\n", "            return None\n"),
     _one("a stop gives back what still runs", "two run it at once", _scope(workers=2, stops=1), WORKER,
-         "        self._change(stop_at=stop_at, ended=(*state.ended, *back))",
+         "        self._change(stop_at=stop_at, ended=(*state.ended, *back),",
          "        back = (store.Release(state.claim),) if state.running else back\n"
-         "        self._change(stop_at=stop_at, ended=(*state.ended, *back))"),
+         "        self._change(stop_at=stop_at, ended=(*state.ended, *back),"),
     # Short jobs, claimed together, each in a child of its own.
     _one("what is put back is not told", "it waits until the lease runs out", _scope("plain", "plain", "plain", ahead=2), WORKER,
          "        self.state = self.state._replace(held=(), ended=(*self.state.ended, back))", "        self.state = self.state._replace(held=())"),
