@@ -1,7 +1,7 @@
 """Listening to the bells of a server's namespace, in the same breath as a trip where that saves one.
 
 An idle worker is woken to claim. So the claim that came back empty is sent along behind the bell: the server draws it
-again as soon as the bell rings, and who asks for it next has the answer already, without a round trip. That is a seventh
+again as soon as the bell rings, and who asks for it next has the answer already, without a round trip: a seventh
 less of what passes until the job begins. A claim may be drawn again under its name, so nothing is lost where its answer
 is; whoever does not ask for it any more releases it.
 """
