@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -15,9 +16,8 @@ def prepared(folder: Path, option: str = "--output") -> Path:
     """The folder for results, made if it is not there; asked before the work, not after it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".writable-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=folder):  # it has no name, so that an interruption leaves none behind
+            pass
     except OSError as problem:
         raise UsageError(
             f"{option}: cannot write to the folder {str(folder)!r}: {problem.strerror}; name another with {option}"
