@@ -35,40 +35,43 @@ end
 
 local terms, excluded = read_subscription(subscription)
 
--- The most urgent ready queue that was not looked at yet.
-local function next_queue(seen)
-  for _, term in ipairs(terms) do
-    if string.sub(term, -1) ~= '*' then
-      if not seen[term] and not any_matches(excluded, term) and redis.call('ZSCORE', READY, term) then return term end
-    else
-      local first = 0
+-- The ready queues that the subscription serves, the most urgent first, each once.
+local function ready_queues()
+  return coroutine.wrap(function()
+    local seen = {}
+    for _, term in ipairs(terms) do
+      local is_pattern, first, names = string.sub(term, -1) == '*', 0
       repeat
-        local names = redis.call('ZRANGE', READY, first, first + 19)
+        names = is_pattern and redis.call('ZRANGE', READY, first, first + 19)
+            or {redis.call('ZSCORE', READY, term) and term or nil}
         for _, name in ipairs(names) do
-          if not seen[name] and matches(term, name) and not any_matches(excluded, name) then return name end
+          if not seen[name] and matches(term, name) and not any_matches(excluded, name) then
+            seen[name] = true
+            coroutine.yield(name)
+          end
         end
         first = first + 20
       until #names < 20
     end
-  end
+  end)
 end
 
 -- What a key says of each of these ids; mostly there is no such key, and then nothing need be asked of it.
+local is_there = {}
 local function told(command, key, ids)
-  if redis.call('EXISTS', key) == 0 then return {} end
-  return redis.call(command, key, unpack(ids))
+  is_there[key] = is_there[key] or redis.call('EXISTS', key)
+  return is_there[key] == 1 and redis.call(command, key, unpack(ids)) or {}
 end
 
 -- First decide: what to take, and how much of each list it is. Nothing is written before everything was read.
-local taken, holders, expired, seen, seen_ids, visits, closed = {}, {}, {}, {}, {}, {}, false
-while #taken < limit and not closed do
-  local queue = next_queue(seen)
-  if not queue then break end
-  seen[queue] = true
-  local passed, holder = 0, claim .. ' ' .. queue
+local taken, holders, expired, seen_ids, visits, closed = {}, {}, {}, {}, {}, false
+for queue in ready_queues() do
+  if #taken >= limit or closed then break end
+  local passed, length, holder = 0, nil, claim .. ' ' .. queue
   while #taken < limit and not closed and passed < GHOSTS_AT_ONCE do
-    local ids = redis.call('LRANGE', QUEUE .. queue, passed,
-                           passed + math.min(limit - #taken, GHOSTS_AT_ONCE - passed) - 1)
+    local asked = math.min(limit - #taken, GHOSTS_AT_ONCE - passed)
+    local ids = redis.call('LRANGE', QUEUE .. queue, passed, passed + asked - 1)
+    if #ids < asked then length = passed + #ids end
     if #ids == 0 then break end
     local names = {}
     for i = 1, #ids do names[i] = JOB .. ids[i] end
@@ -85,25 +88,21 @@ while #taken < limit and not closed do
         is_queued = false
         expired[#expired + 1] = id
       end
-      if is_queued and deaths[i] and #taken > 0 then
-        -- One that saw its worker die is taken alone, so that it takes no neighbours with it.
-        closed = true
-        break
-      end
+      -- One that saw its worker die is taken alone, so that it takes no neighbours with it.
+      closed = is_queued and deaths[i] and #taken > 0
+      if closed then break end
       passed = passed + 1
       if is_queued then
         seen_ids[id] = true
         taken[#taken + 1] = id
         holders[#holders + 1], holders[#holders + 2] = id, holder
         tell(id, queue, failures[i], deaths[i], record)
-        if deaths[i] then
-          closed = true
-          break
-        end
+        closed = deaths[i]
+        if closed then break end
       end
     end
   end
-  visits[#visits + 1] = {queue = queue, passed = passed, length = redis.call('LLEN', QUEUE .. queue)}
+  visits[#visits + 1] = {queue = queue, passed = passed, length = length or redis.call('LLEN', QUEUE .. queue)}
 end
 
 -- Then write. The lease first: a server whose memory is full refuses a script at its first write if that takes memory,
@@ -121,5 +120,5 @@ for _, visit in ipairs(visits) do
   end
 end
 for _, id in ipairs(expired) do remove(id, 'expire') end
-if #visits > 0 and next_queue({}) then ring(subscription) end
+if #visits > 0 and ready_queues()() then ring(subscription) end
 return #taken > 0 and reply or {}

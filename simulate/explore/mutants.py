@@ -269,7 +269,7 @@ LUA_MUTANTS: tuple[Mutant, ...] = (
     _one("lua: nobody is rung", "idle workers do not hear of a job", QUIET, "put.lua",
          "      make_ready(queue)\n      ring_all_that_serve(queue)", "      make_ready(queue)"),
     _one("lua: claim does not ring again", "a second job waits although a worker is idle", TWO, "claim.lua",
-         "if #visits > 0 and next_queue({}) then ring(subscription) end", ""),
+         "if #visits > 0 and ready_queues()() then ring(subscription) end", ""),
     _one("lua: the same claim takes other jobs", "those of the lost reply are stranded",
          _scope("plain", "plain", errors=1), "claim.lua", "if #again > 0 then", "if false then"),
     _one("lua: claim without a lease", "nobody will ever give the job back", QUIET, "claim.lua",
