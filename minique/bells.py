@@ -36,12 +36,15 @@ class Said(NamedTuple):
 
 
 class Bells:
-    """All that listen here. `ring` gives back a token that was taken and not used."""
+    """All that listen here. `ring` gives back a token that was taken and not used, `release` a claim."""
 
-    def __init__(self, server: Server, prefix: str, ring: Callable[[str], None]) -> None:
+    def __init__(
+        self, server: Server, prefix: str, ring: Callable[[str], None], release: Callable[[str], object]
+    ) -> None:
         self.server = server
         self.prefix = prefix
         self.ring = ring
+        self.release = release
         self._begun: _Ear | None = None
         """What was sent along with a trip, and nobody has asked for yet."""
         self.behind: dict[str, tuple[str, Command]] = {}
@@ -61,14 +64,22 @@ class Bells:
     def take_answer(self, arrows: Sequence[Arrow]) -> Said | None:
         """What was said already to these arrows, if they are one claim, which stood behind a bell."""
         said = self.said
-        if said is None or not any(isinstance(arrow, (Claim, Release)) for arrow in arrows):
+        names = said and [arrow.claim for arrow in arrows if isinstance(arrow, (Claim, Release))]
+        if said is None or not names:
             return None  # nobody who claims: what was said is for another
         self.said = None
+        if said.claim not in names and self.has_jobs(said):
+            self.release(said.claim)  # whoever listened goes on under another name
         is_it = len(arrows) == 1 and isinstance(arrows[0], Claim) and arrows[0].claim == said.claim
         return said if is_it and isinstance(said.reply, list) else None
 
     def has_drawn(self) -> bool:
-        return self.said is not None and not isinstance(self.said.reply, Exception)
+        return self.said is not None and self.has_jobs(self.said)
+
+    @staticmethod
+    def has_jobs(said: Said) -> bool:
+        """Or may have: no answer is known."""
+        return not isinstance(said.reply, Exception)
 
     def listen(self, bell: str, seconds: float) -> _Ear:
         ear, self._begun = self._begun, None
@@ -125,8 +136,9 @@ class _Ear(BellEar):
             return super().hear()
         finally:
             reply = self.said[0] if self.said else None
-            # When nothing was there to claim, that is old news soon.
-            self._bells.said = Said(self._claim, reply, self._since) if self._claim and reply != [] else None
+            # When nothing was there to claim, that is old news soon. Nor is it news to whoever has the claim's jobs.
+            is_news = reply != [] and self._bells.behind.get(self.bell, ("",))[0] == self._claim
+            self._bells.said = Said(self._claim, reply, self._since) if self._claim and is_news else None
 
     def leave(self) -> bool:
         took = super().leave()

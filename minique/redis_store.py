@@ -27,7 +27,7 @@ class RedisStore(store.Store):
         self.namespace = namespace
         self.prefix = keys.prefix(namespace)
         self._layout_is_known = False
-        self._bells = Bells(server, self.prefix, lambda bell: self.ring("", bell))
+        self._bells = Bells(server, self.prefix, lambda bell: self.ring("", bell), lambda it: self.release("", it))
 
     def trip(self, arrows: Sequence[store.Arrow], now: str) -> list[Any]:
         if not self._layout_is_known:

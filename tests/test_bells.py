@@ -169,15 +169,10 @@ def test_who_hears_the_bell_has_the_answer_to_the_claim_already(listener, asked_
     assert listener.look("", "a").claim == "w:1"
 
 
-def test_of_another_limit_it_is_the_same_claim_and_under_another_name_another(listener):
+def test_of_another_limit_it_is_the_same_claim(listener):
     claim(listener, limit=2)
     ring_and_hear(listener, "a")
     assert ids(claim(listener, limit=1)) == ["a"]
-    claim(listener, 2)
-    ring_and_hear(listener, "b")
-    enqueue(listener, "c")
-    assert ids(claim(listener, 3)) == ["c"]
-    assert ids(claim(listener, 2)) == ["b"], "asked again, it says the same"
 
 
 def test_its_lease_has_run_since_it_was_drawn(listener):
@@ -300,6 +295,24 @@ def test_nor_after_a_release(listener):
     listener.release("", "w:1")
     ring_and_hear(listener, "a")
     assert listener.look("", "a").state == "queued"
+
+
+def test_who_goes_on_under_another_name_gives_back_what_its_bell_claimed(listener):
+    claim(listener)
+    ring_and_hear(listener, "a")
+    assert ids(claim(listener, 2)) == ["a"]
+    assert listener.look("", "a").claim == "w:2"
+    assert listener.look("", "a").deaths == 0
+
+
+def test_who_hushes_with_jobs_in_hand_keeps_them(listener):
+    enqueue(listener, "a")
+    answer = listener.trip_and_listen([Claim("w:1", BELL, 1, 10.0)], "", BELL, SECONDS)[0]
+    assert ids(answer) == ["a"]
+    listener.hush()
+    assert not listener.has_drawn()
+    assert ids(claim(listener, 2)) == []
+    assert listener.look("", "a").claim == "w:1"
 
 
 def test_a_job_that_comes_in_the_moment_of_listening_is_claimed_at_once(listener, monkeypatch):

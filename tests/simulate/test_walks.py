@@ -144,6 +144,7 @@ class TestTeeth:
             story = Story.of(failure, scope, mutant.changes)
             assert replay(story, LuaServer(wire, changed(mutant.changes).lua)).is_same
         finally:
+            wire.call_one("FLUSHALL")
             wire.close()
 
     def test_leaving_out_keeps_what_matters(self) -> None:
