@@ -23,6 +23,8 @@ class Tally:
         self.watched: dict[int, Callable[[], None]] = {}
         """What to do when so many are done."""
         self.each: Callable[[], None] | None = None
+        self.begins: Callable[[], object] | None = None
+        """Called where a job runs, before anything else."""
         self.book: int | None = None
         """Where each job writes its number as it begins and as it ends; between, it works for so long:"""
         self.work_seconds = 0.0
@@ -40,6 +42,8 @@ tally = Tally()
 
 def step(number: int) -> None:
     """One job."""
+    if tally.begins:
+        tally.begins()
     if tally.book is not None:
         os.write(tally.book, b"began %d\n" % number)
         sleep_until(tally.work_seconds)
@@ -51,12 +55,6 @@ def step(number: int) -> None:
 def minique_step(number: int) -> None:
     """One job of minique's: itself a no-op, as a user would write it, in the same function as everybody's."""
     step(number)
-
-
-@job(queue="bench", name="look")
-def look() -> float:
-    """When it began, on the clock that all processes of a machine share."""
-    return _clock.elapsed()
 
 
 @job(queue="bench", name="slow")

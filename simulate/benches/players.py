@@ -200,16 +200,37 @@ def _raw_body(number: int) -> str:
 # Waking up.
 
 
-def pickup(url: str, number: int, mode: str) -> Figures:
-    """From the call of `enqueue` to the beginning of the job, by an idle worker."""
+def pickup(url: str, number: int, who: str) -> Figures:
+    """From the call that enqueues to the beginning of the job, by an idle worker; the first one waits for its start."""
     late = []
-    with connect(url, "bench") as client, _worker(url, mode):
-        for _ in range(number):
+    words = "from simulate.benches.players import be_noting; be_noting"
+    worker = subprocess.Popen([sys.executable, "-c", f"{words}({url!r}, {who!r})"])
+    try:
+        contender, server = make(who, url), Server(url)
+        for n in range(number + 1):
             sleep_until(GAP_SECONDS)
             called = _clock.elapsed()
-            began = float(client.enqueue(jobs.look).result(timeout=READY_SECONDS))
-            late.append(began - called)
-    return _latency(late)
+            contender.enqueue(range(n, n + 1))
+            late.append(_begun(server, worker) - called)
+    finally:
+        worker.kill()
+        worker.wait()
+    return _latency(late[1:])
+
+
+def be_noting(url: str, who: str) -> None:
+    """Work until killed, and tell when each job begins."""
+    server = Server(url)
+    jobs.tally.begins = lambda: server.call_one("RPUSH", "raw-back", repr(_clock.elapsed()))
+    make(who, url).serve()
+
+
+def _begun(server: Server, worker: subprocess.Popen[bytes]) -> float:
+    gives_up = _clock.elapsed() + READY_SECONDS
+    while not (answer := server.call_one("BLPOP", "raw-back", "1")):
+        if _clock.elapsed() > gives_up or worker.poll() is not None:
+            raise Trouble("the worker did not run its job; what it wrote to stderr says why")
+    return float(answer[1])
 
 
 def raw_pickup(url: str, number: int) -> Figures:

@@ -134,8 +134,10 @@ def plays(jobs: int, full: bool, against: Sequence[str] = ()) -> list[Play]:
              {"fork": "drain"}),
         Play("minique, two", partial(two, "minique", jobs), {"two": "drain"}),
         Play("raw: blocked pop", one("raw_pickup", number=pickups), {"p50": "p50", "p99": "p99"}, True),
-        Play("minique", one("pickup", number=pickups, mode="inline"), {"p50": "p50", "p99": "p99"}),
-        Play("minique, fork", one("pickup", number=pickups, mode="fork"), {"p50": "p50", "p99": "p99"}),
+        *(
+            Play(name, one("pickup", number=pickups, who=name), {"p50": "p50", "p99": "p99"})
+            for name in ("minique", "minique, fork", *(name for name in ENTRIES if ENTRIES[name].family in against))
+        ),
         *(
             Play(name, one("idle", seconds=IDLE_SECONDS, mode=mode),
                  {"idle trips": "trips", "idle commands": "commands", "idle client": "client",
