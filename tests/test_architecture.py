@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tokenize
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ SCRIPTS = ROOT / "minique" / "scripts"
 Offences = list[str]
 
 
+@cache
 def modules(package: str) -> dict[str, ast.Module]:
     """Each module of a package by its dotted name without the package's; the package itself is `__init__`."""
     folder = ROOT / package
@@ -44,6 +46,7 @@ def nodes(tree: ast.AST) -> Iterator[ast.AST]:
         yield from nodes(child)
 
 
+@cache
 def imports(tree: ast.Module) -> list[str]:
     """What is imported, as dotted names: `a.b` for `import a.b` and `from a import b` alike."""
     found = []
@@ -56,6 +59,7 @@ def imports(tree: ast.Module) -> list[str]:
     return found
 
 
+@cache
 def uses(tree: ast.Module) -> set[str]:
     """Which names of other modules are used: `time.sleep`, however it was imported or renamed."""
     known: dict[str, str] = {}
