@@ -135,10 +135,11 @@ class _Ear(BellEar):
         try:
             return super().hear()
         finally:
-            reply = self.said[0] if self.said else None
-            # When nothing was there to claim, that is old news soon. Nor is it news to whoever has the claim's jobs.
-            is_news = reply != [] and self._bells.behind.get(self.bell, ("",))[0] == self._claim
-            self._bells.said = Said(self._claim, reply, self._since) if self._claim and is_news else None
+            if self._claim:  # an ear for something else, such as a result, leaves what is known
+                reply = self.said[0] if self.said else None
+                # When nothing was there to claim, that is old news soon; nor is it news to who has the claim's jobs.
+                is_news = reply != [] and self._bells.behind.get(self.bell, ("",))[0] == self._claim
+                self._bells.said = Said(self._claim, reply, self._since) if is_news else None
 
     def leave(self) -> bool:
         took = super().leave()

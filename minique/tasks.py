@@ -17,12 +17,12 @@ _task, _context, _call = maker(Task), maker(Context), maker(Call)
 
 def read_task(job: Leased, registry: Registry) -> Task | Raised:
     """What to run; or, as a failure, why that cannot be known."""
-    id, found_in, failures, deaths, record = job
+    id, found_in, _, _, record = job
     queue, newline, body = record.partition("\n")
     usual = _read_usual(body, registry) if queue == found_in and is_id(id) else None
     if usual:
         job_class, call = usual
-        return _task((job_class, _context((id, queue, 1 + failures + deaths, None)), call))
+        return _task((job_class, _context((id, queue, job.attempt, None)), call))
     try:
         if not newline or queue != found_in or not is_id(id):
             raise Unreadable("the record was not written by minique: it has no first line that names its queue")

@@ -305,6 +305,16 @@ def test_who_goes_on_under_another_name_gives_back_what_its_bell_claimed(listene
     assert listener.look("", "a").deaths == 0
 
 
+def test_an_ear_for_something_else_does_not_make_it_forgotten(listener):
+    claim(listener)
+    ring_and_hear(listener, "a")
+    assert listener.has_drawn()
+    ear = listener.listen("answer:x", 0.01)  # nobody answers
+    assert select.select([ear], [], [], 10)[0]
+    assert not ear.hear()
+    assert listener.has_drawn()
+
+
 def test_who_hushes_with_jobs_in_hand_keeps_them(listener):
     enqueue(listener, "a")
     answer = listener.trip_and_listen([Claim("w:1", BELL, 1, 10.0)], "", BELL, SECONDS)[0]
