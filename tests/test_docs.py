@@ -102,6 +102,16 @@ def test_links_lead_somewhere(page):
             assert anchor in _anchors(found), target
 
 
+def test_the_index_has_every_page_once_and_decisions_in_their_order():
+    index = generate.DOCS / "README.md"
+    targets = re.findall(r"\]\(([^)\s#]+\.md)", index.read_text(encoding="utf-8"))
+    pages = [target for target in targets if not target.startswith("../")]
+    there = [str(page.relative_to(generate.DOCS)) for page in generate.pages() if page != index]
+    assert sorted(pages) == there, "docs/README.md has every page in docs/ once"
+    decisions = [page for page in pages if page.startswith("decisions/")]
+    assert decisions == sorted(decisions)
+
+
 def _anchors(page: Path) -> set[str]:
     """As the usual places that show Markdown make them from headings."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
