@@ -104,6 +104,7 @@ for axes, (title, do) in zip(panels, {"do, then mark": daemon.do, "mark, then do
     outcomes[title] = [one_charge(do, death)[1] for death in range(len(lines) + 1)]
     texts = [f"{'    ' if line.function == 'charge' else ''}{line.text}" for line in lines]
     drawing.listing(axes, title, [*texts, "(after the last line)"], [(WORDS[o], o) for o in outcomes[title]])
+panels[1].set_ylim(panels[0].get_ylim())  # lines as far apart as on the left
 
 told = next(n for n, line in enumerate(one_charge(daemon.do)[0]) if "bank.charge" in line.text)
 for n, where in enumerate(WHERE):

@@ -128,7 +128,9 @@ axes.annotate("", (moment, top), (moment, top - inside), arrowprops=arrow)
 axes.text(moment - 0.6, top - inside / 2, f"{inside} inside", ha="right", va="center", fontsize=9)
 axes.annotate("", (shop.came[order], order + 0.5), (shop.done[order], order + 0.5), arrowprops=arrow)
 stay = shop.done[order] - shop.came[order]
-axes.text(shop.done[order] + 0.6, order + 0.3, f"order {order} is inside for {stay:.1f} s", va="center", fontsize=9)
+axes.text(
+    shop.done[order] + 0.6, order + 0.3, f"the {order + 1}th order is inside for {stay:.1f} s", va="center", fontsize=9
+)
 axes.set(xlabel="time (s)", ylabel="orders so far", xlim=(0, 60), ylim=(0, 25))
 axes.legend(frameon=False, fontsize=9, loc="upper left")
 Picture(figure, "two staircases over a minute: orders that have come, and, below, orders that are done")
@@ -198,7 +200,7 @@ Table(["order of service", "mean wait", "half wait less than", "longest wait"], 
 # %% [markdown]
 # The same mean! The worker is busy at the same moments, so just as many are inside at each (L); as many come (λ); and so W must be
 # the same: Little's law leaves no choice. But look at the others. Newest first is kind to most and cruel to some: they sink to the
-# bottom of the pile. *The mean does not know who suffers.* We will want percentiles.
+# bottom of the pile. *The mean does not know who suffers.* We will want to know what nineteen of twenty do not exceed: a *percentile*.
 #
 # ## Exercise
 #

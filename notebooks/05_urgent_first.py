@@ -108,7 +108,7 @@ from notebooks.showing import Table, seconds
 
 
 def said(wait):
-    return f"{seconds(wait.value)} ± {wait.half:.2g}" if isinstance(wait, Interval) else "longer and longer"
+    return seconds(wait.value, wait.half) if isinstance(wait, Interval) else "longer and longer"
 
 
 at = {point.utilisation: {one.queue: one for one in point.queues} for point in ordered.points}
@@ -217,7 +217,7 @@ Table(["", "the workers serve", "a charge waits"], rows)
 
 # %% [markdown]
 # Being first in line does not help you when both counters are taken by somebody who has brought a year's worth of coins. Nobody
-# is interrupted: a job in progress is finished. The cure is not a higher priority, there is none, but **a worker that does not
+# is interrupted: a job in progress is finished. The cure is not a higher priority (there is none) but **a worker that does not
 # take the long ones**. In production that is one word on a command line:
 #
 # ```text
@@ -242,18 +242,18 @@ def starves_from(shares, place):
 from notebooks.showing import judge
 
 
-def grows(place, load):
-    """Whether the backlog of a queue grows at that load: played with the workers."""
+def becomes(place, load):
+    """What becomes of a queue's backlog at that load: played with the workers."""
     played = priorities((load,), queues=SHOP, design="inline", workers=4, jobs=4_000, replications=2)
-    return played.points[0].queues[place].grows.value > 0.15
+    return "grows" if played.points[0].queues[place].grows.value > 0.15 else "settles"
 
 
 shares = [queue.share for queue in SHOP]
 loads = [starves_from(shares, place) for place in (1, 2)]
 seen = loads[0] and [
-    grows(place, load * step) for place, load in zip((1, 2), loads, strict=True) for step in (0.9, 1.1)
+    becomes(place, load * step) for place, load in zip((1, 2), loads, strict=True) for step in (0.9, 1.1)
 ]
-judge(seen, [False, True, False, True])
+judge(seen, ["settles", "grows", "settles", "grows"])
 
 # %% [markdown]
 # <details><summary>A hint</summary>

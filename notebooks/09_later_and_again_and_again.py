@@ -10,7 +10,7 @@
 #
 # ## Predict
 #
-# 1. A scheduler looks every ten seconds for what is due. How late is a charge, on average? (You have met this one.) To be never more than a
+# 1. A scheduler looks every ten seconds for what is due. How late is a charge, on average? (You have met this one.) Never to be more than a
 #    hundredth of a second late, how often would it have to look in a day?
 # 2. For safety you run two schedulers on two machines. Both know that the report is to be made at 03:00. How
 #    many reports?
@@ -335,8 +335,8 @@ judge(sorted(made), [("1200", "600")])
 #     return ask(f"ZADD slots GT CH {slot} report") == 1
 # ```
 #
-# The check tries every way in which two such schedulers can meet. There is a hole left that it does not look for: who may fire and dies before the
-# `RPUSH` has marked and not done. That is why in minique both are one script.
+# The check tries every way in which two such schedulers can meet. There is a hole left that it does not look for: whoever may fire, and dies before the
+# `RPUSH`, has marked and not done. That is why in minique both are one script.
 #
 # </details>
 #

@@ -69,8 +69,9 @@ assert ours.states > 10_000
 print(ours.verdict + ":", ours.why)
 
 # %% [markdown]
-# It holds *in this scope*: so many workers, so many jobs, so many deaths, and every single way in which they can meet. Now all questions, of
-# all designs that we have met, and of some between:
+# It holds *in this scope*: so many workers, so many jobs, so many deaths, and every single way in which they can meet. Now eight questions,
+# to the designs that we have met and to some between. Three of them need a word: a *stale* worker is the sleeper of lesson 08, a *poison* job
+# kills whoever runs it, and a job that is *in no place* is nowhere on the server, as the one above once it has been popped.
 
 # %% tags=["figure"]
 from notebooks import drawing
@@ -130,7 +131,7 @@ assert all(
 #
 # ## Change one thing
 #
-# Does the machine find anything when there *is* something? Let us put a fault into minique, one line, of the kind that a tired
+# Does the machine find anything when there *is* something? Let us put a small fault into minique, of the kind that a tired
 # person makes on a Friday:
 
 # %%
@@ -141,7 +142,7 @@ from simulate.explore.mutants import MUTANTS
 friday = next(mutant for mutant in MUTANTS if mutant.name == "complete without asking whose it is")
 for change in friday.changes:
     old, new = (indent(dedent(text).strip(), "    ") for text in (change.old, change.new))
-    print(f"in {change.file}, instead of\n\n{old}\n\nwe write\n\n{new}")
+    print(f"in {change.file}, instead of\n\n{old} …\n\nwe write\n\n{new} …")
 
 # %%
 question = "stale worker cannot finish another's attempt"
@@ -182,19 +183,19 @@ from simulate.explore.ladder.scope import Scope
 from simulate.explore.ladder.search import searched
 
 
-def is_found(workers, deaths, pauses):
-    """Whether the sleeper's late write is found: searched with the real code."""
+def the_late_write(workers, deaths, pauses):
+    """Whether it is found with so many of each: searched with the real code."""
     if min(workers - 1, deaths, pauses) < 0:
-        return False
+        return "not found"
     scope = Scope(workers, ("plain",), crashes=deaths, pauses=pauses)
-    return bool(searched("unfenced", scope, ("stale",), first_only=True).failures)
+    return "found" if searched("unfenced", scope, ("stale",), first_only=True).failures else "not found"
 
 
 enough = least()
-seen = enough and [is_found(*enough)] + [
-    is_found(*(number - (place == less) for place, number in enumerate(enough))) for less in range(3)
+seen = enough and [the_late_write(*enough)] + [
+    the_late_write(*(number - (place == less) for place, number in enumerate(enough))) for less in range(3)
 ]
-judge(seen, [True, False, False, False])
+judge(seen, ["found", "not found", "not found", "not found"])
 
 # %% [markdown]
 # <details><summary>A hint</summary>

@@ -9,7 +9,7 @@
 #
 # ## Predict
 #
-# 1. Four orders a second, a second per charge: four workers would be busy all the time. How many do we need for our goal: 4, 5, 7, 10?
+# 1. Four orders a second, a second per charge: four workers would be busy all the time. How many do we need for our goal: 4, 5, 6, 8?
 # 2. Another shop, the same numbers, but there most charges take half a second, and a few take ten. The *average* is the same. Do they need as many?
 # 3. We grow: sixteen times as many orders. Sixteen times as many workers?
 # 4. Orders come by day, hardly any by night. What do we save if we ask *hour by hour*?
@@ -28,7 +28,8 @@
 # ### The number and the shape
 #
 # The workers that ship, more and more of them, on the same orders. Three shops, with the same average: charges that all take a second;
-# charges as chance has it (exponential); and many short ones with a few long ones among them.
+# charges as chance has it (exponential); and many short ones with a few long ones among them. How uneven they are is said by one number,
+# the *squared variation*: the variance over the mean squared. It is nothing when all are alike.
 
 # %%
 from simulate.scenarios.staffing import waits_by_workers
@@ -172,7 +173,8 @@ figure, axes = drawing.sheet(height=3.8)
 hours = [window.begins / 3600 for window in staffed.windows]
 axes.bar(hours, [window.workers for window in staffed.windows], width=0.9, align="edge", color=drawing.COLOURS[1], alpha=0.35,
          label="workers, hour by hour")  # fmt: skip
-axes.step(hours, [window.offered for window in staffed.windows], where="post", color=drawing.COLOURS[0], linewidth=2,
+bare = [window.offered for window in staffed.windows]
+axes.step([*hours, 24], [*bare, bare[-1]], where="post", color=drawing.COLOURS[0], linewidth=2,
           label="the bare work that comes")  # fmt: skip
 axes.axhline(
     staffed.constant, color=drawing.QUIET_COLOUR, linestyle=":", linewidth=1.5, label="the same number all day"

@@ -43,13 +43,9 @@ BURST = 400
 drained = drain_times((BURST,), (0.3, 0.6, 0.9), replications=4)
 
 
-def plus_minus(interval):
-    return f"{seconds(interval.value)} ± {seconds(interval.half)}"
-
-
 for point in drained.points:
     assert abs(point.seconds.value - point.predicted) < 2 * point.seconds.half
-rows = [(f"{p.utilisation:g}", seconds(p.predicted), plus_minus(p.seconds)) for p in drained.points]
+rows = [(f"{p.utilisation:g}", seconds(p.predicted), seconds(p.seconds.value, p.seconds.half)) for p in drained.points]
 Table(["usual load", f"{BURST} at once are gone after", "simulated"], rows)
 
 # %% [markdown]

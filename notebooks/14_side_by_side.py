@@ -24,8 +24,8 @@
 # 1. In the small one, if people can wait for some seconds. In the big one it drowns: it is only one.
 # 2. Whatever pops a job loses it, and so does a timer in memory. Two loops without claims charge everybody twice, always. A lease without a
 #    fence charges twice when somebody sleeps.
-# 3. About a minute with a claim that times out; a quarter of an hour with a backup list that is looked through now and then; about ten seconds
-#    with a lease.
+# 3. About a minute with a claim that times out; a quarter of an hour with a backup list that is looked through now and then; with a lease
+#    some ten seconds, and the charge itself.
 #
 # </details>
 #
@@ -70,7 +70,7 @@ struck = {
 }
 
 # %% [markdown]
-# That were some hundred days in nine shops, all with real code, on the clock of lesson 11. One page for all of it:
+# Those were some hundred days of nine designs, all of them real code, on the clock of lesson 11. One page for all of it:
 
 # %% tags=["figure"]
 from notebooks import drawing
@@ -165,7 +165,7 @@ print("kills and pauses that each design has met:", sum(day.killed + day.paused 
 # **Rung 1** is what one does then, and it is the worst of all: everything is charged twice, or four times. **Rung 2** is how it is mended,
 # and it works. You have then written claims, timeouts and a sweeper, and wait for a minute when somebody dies.
 #
-# **Rungs 3, 4 and 5** are fast or nearly, and each forgets what is in a dead man's hand. They are what most people have in production.
+# **Rungs 3, 4 and 5** are fast or nearly, and each forgets what is in a dead man's hand. They are what many people have in production.
 #
 # **Rung 6** loses nothing, and then it takes long: who gives the jobs of the dead back, and when? **Rung 7** knows when, and pays for it
 # with sleepers who write over their successors. **Rung 8** asks for a name with each write (lesson 08), and is the first row without a
@@ -200,7 +200,7 @@ loop, claims = lines(naive_daemon, ["daemon", "database"]), lines(naive_daemon, 
 core = lines(minique, CORE)
 assert core > 10 * claims
 Table(
-    ["", "lines", "and a server?"],
+    ["", "lines, comments and all", "and a server?"],
     [("the loop", f"about {round(loop, -1)}", "no"), ("with claims", f"about {round(claims, -1)}", "no"),
      ("minique's core, all of it", f"about {round(core, -2):,}", "yes")],
 )  # fmt: skip

@@ -75,8 +75,8 @@ LESSONS = (
     Lesson(
         6,
         "When a job fails",
-        "The bank did not answer for a minute. Do we try again, how often, and who looks after the charges for which "
-        "it is no use?",
+        "The bank did not answer for a minute. Do we try again, how often, and who looks after those that "
+        "fail for good?",
         "tell trying again, giving up and a person's decision apart, and choose a backoff",
         "calls per second at a bank that was down, for four ways to try again: a wall, a comb, spikes, drizzle",
         "What fails is tried again, not in step with others; what is given up is kept for a person, with the reason.",

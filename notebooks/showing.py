@@ -96,22 +96,26 @@ def source_of(*things: Callable[..., Any] | type) -> Source:
     return Source(*things)
 
 
-def seconds(value: float) -> str:
-    """A time as a person says it: 0.35 s, 12 s, 104 s."""
-    return f"{value:.2f} s" if abs(value) < 1 else f"{value:.1f} s" if abs(value) < 10 else f"{value:,.0f} s"
+def seconds(value: float, half: float | None = None) -> str:
+    """A time as a person says it: 0.35 s, 12 s, 104 s; with half of its interval 0.25 ± 0.05 s."""
+    places = 2 if abs(value) < 1 else 1 if abs(value) < 10 else 0
+    return f"{value:,.{places}f} s" if half is None else f"{value:,.{places}f} ± {half:,.{places}f} s"
 
 
 RIGHT, NOT_YET = "Right.", "Not yet."
 
 
 def judge(yours: object, truth: object, within: float = 0.0) -> None:
-    """Says whether an exercise is solved: the same as the truth, numbers within so large a share of it."""
+    """Says whether an exercise is solved: the same as the truth, numbers within so large a share of it.
+
+    `yours` is what the reader answers, or what comes of it when the reader's code is run.
+    """
     if _is_empty(yours):
         print(f"{NOT_YET} There is no answer to look at.")
     elif _same(yours, truth, within):
-        print(f"{RIGHT} You say {_said(yours)}, and what happened is {_said(truth)}.")
+        print(f"{RIGHT} Yours: {_said(yours)}. It should be: {_said(truth)}.")
     else:
-        print(f"{NOT_YET} You say {_said(yours)}, but what happened is {_said(truth)}.")
+        print(f"{NOT_YET} Yours: {_said(yours)}. It should be: {_said(truth)}.")
 
 
 def _is_empty(yours: object) -> bool:

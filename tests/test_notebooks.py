@@ -15,7 +15,7 @@ import pytest
 
 from notebooks import build
 from notebooks.promises import LESSONS, promised_by
-from notebooks.showing import NOT_YET, RIGHT, Table, judge
+from notebooks.showing import NOT_YET, RIGHT, Table, judge, seconds
 
 ROOT = Path(__file__).parents[1]
 SOURCES = build.sources()
@@ -253,6 +253,13 @@ class TestShowing:
     def test_an_answer_is_judged(self, capsys, yours, truth, within, verdict):
         judge(yours, truth, within)
         assert capsys.readouterr().out.startswith(verdict)
+
+    def test_a_time_and_half_of_its_interval_have_as_many_places(self):
+        assert [seconds(0.254, 0.0481), seconds(6.21, 0.212), seconds(1024.6, 334.2)] == [
+            "0.25 ± 0.05 s",
+            "6.2 ± 0.2 s",
+            "1,025 ± 334 s",
+        ]
 
     def test_the_table_of_promises_grows(self):
         assert [len(promised_by(one.number).rows) for one in LESSONS] == list(range(1, len(LESSONS) + 1))
