@@ -113,7 +113,8 @@ def table_of_keys() -> str:
     for key in keys.KEYS:
         name = f"`{key.suffix}{'…' if key.suffix.endswith(':') else ''}`"
         note = " *(advisory)*" if key.advisory else ""
-        lines.append(f"| {name} | {key.type} | {key.holds}{note} | {key.written_by.replace(' ', ', ')} |")
+        by = key.written_by if key.written_by.startswith("the ") else key.written_by.replace(" ", ", ")
+        lines.append(f"| {name} | {key.type} | {key.holds}{note} | {by} |")
     return "\n".join(lines)
 
 

@@ -14,9 +14,9 @@ from simulate.words import duration
 from simulate.workload import Load, stream
 
 FORMS = {
-    "kill": "kill=3: so many workers are killed with a job in the hand",
+    "kill": "kill=3: so many workers are killed with a job in hand",
     "restart": "restart=30s: so long until a killed worker is there again",
-    "pause": "pause=2x20s: so many workers are stopped with a job in the hand, for so long",
+    "pause": "pause=2x20s: so many workers are stopped with a job in hand, for so long",
     "slow": "slow=10x30s: the server takes so many times as long for everything, for so long",
     "rollback": "rollback=1s: the server starts again from the state it had so long before",
     "lost": "lost=5: so many replies are lost, and the client library sends the command again without a word",

@@ -65,8 +65,8 @@ class Measures:
     failures: int  # attempts that raised
     started_again: int
     finished_twice: int
-    killed: int  # processes killed with a job in the hand
-    paused: int  # processes stopped for a while with a job in the hand
+    killed: int  # processes killed with a job in hand
+    paused: int  # processes stopped for a while with a job in hand
     struck: dict[str, int]  # faults of the server and of connections, by kind
     recovery_time: float | None  # killed or stopped -> its job done, the longest; None if nobody was, or it is lost
 

@@ -35,7 +35,7 @@ class Goal:
     seconds: float  # a waiting time
     percent: float = 95.0  # of the jobs are to wait no longer
     growth: float = 1.0  # arrivals come so many times as fast as in the load
-    crashes_per_hour: float = 0.0  # processes killed with a job in the hand
+    crashes_per_hour: float = 0.0  # processes killed with a job in hand
 
     def words(self) -> str:
         """In one line."""

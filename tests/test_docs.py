@@ -38,6 +38,7 @@ from minique.job import default_registry
 from minique.memory_store import MemoryStore
 from minique.redis_store import RedisStore
 from minique.wire import Server
+from simulate.explore.command import change
 from tests.arrows import contents
 from tests.servers import until
 
@@ -169,6 +170,18 @@ def test_files_and_tests_that_are_named_exist(page):
         assert f"def {name}(" in sources or (ROOT / f"tests/{name}.py").exists(), name
     for name in re.findall(r"`(Test\w+)[`.]", text):
         assert f"class {name}" in sources, name
+
+
+def test_what_the_pages_tell_to_break_stands_in_the_code_once():
+    told = [
+        change(words)
+        for page in PAGES
+        for words in re.findall(r'--break "(.+)"$', page.read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+    assert told
+    for one in told:
+        [file] = (ROOT / "minique").rglob(one.file)
+        assert file.read_text(encoding="utf-8").count(one.old) == 1, one
 
 
 def _without_blocks(page: Path) -> str:

@@ -22,10 +22,10 @@ def fault_options(one: argparse.ArgumentParser) -> None:
         "--faults",
         type=fault_words,
         metavar="WORDS",
-        help=f"all of it in words, such as {','.join(form.split(':')[0] for form in FORMS.values())}",
+        help=f"all of it in words, separated by commas: {', '.join(form.split(':')[0] for form in FORMS.values())}",
     )
     group.add_argument(
-        "--kills", type=positive(int), metavar="N", help="workers killed with a job in the hand, at random times"
+        "--kills", type=positive(int), metavar="N", help="workers killed with a job in hand, at random times"
     )
     group.add_argument(
         "--restart-seconds",
@@ -34,7 +34,7 @@ def fault_options(one: argparse.ArgumentParser) -> None:
         help=f"until a supervisor has started a new one (default: {RESTART_SECONDS:g})",
     )
     group.add_argument(
-        "--pauses", type=positive(int), metavar="N", help="workers stopped with a job in the hand, at random times"
+        "--pauses", type=positive(int), metavar="N", help="workers stopped with a job in hand, at random times"
     )
     group.add_argument(
         "--pause-seconds", type=positive(float), metavar="S", help=f"for so long each (default: {PAUSE_SECONDS:g})"

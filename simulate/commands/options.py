@@ -152,7 +152,12 @@ def generated_options(
     one: argparse._ActionsContainer, usual: str, rate: str, service: str = "as in the Azure code trace of 2023"
 ) -> None:
     """The options by which a load is generated."""
-    one.add_argument("--load", choices=tuple(LOADS), help=f"generate one load of this kind (default: {usual})")
+    one.add_argument(
+        "--load",
+        choices=tuple(LOADS),
+        metavar="KIND",
+        help=f"generate one load of this kind: {', '.join(LOADS)} (default: {usual})",
+    )
     one.add_argument(
         "--jobs", type=positive(int), metavar="N", help=f"how many jobs to generate (default: {DEFAULT_JOBS:,})"
     )
@@ -168,11 +173,13 @@ def generated_options(
 
 def service_options(one: argparse._ActionsContainer, usual: str) -> None:
     """The options that say how long jobs take; what is usual is a kind, or in words what happens without one."""
+    kinds = tuple(kind for kind in KINDS if kind != "sample")
     one.add_argument(
         "--service",
-        choices=tuple(kind for kind in KINDS if kind != "sample"),
+        choices=kinds,
+        metavar="KIND",
         default=usual if usual in KINDS else None,
-        help=f"how long jobs take (default: {usual})",
+        help=f"how long jobs take: {', '.join(kinds)} (default: {usual})",
     )
     alone = "" if usual in KINDS else "with --service: "
     one.add_argument("--mean", type=positive(float), metavar="S", help=f"{alone}seconds, on average (default: 1)")
@@ -180,7 +187,7 @@ def service_options(one: argparse._ActionsContainer, usual: str) -> None:
         "--variance",
         type=not_negative,
         metavar="X",
-        help="with lognormal or hyperexponential ones: over their squared mean (default: 4)",
+        help="with lognormal or hyperexponential ones: of these times, over their squared mean (default: 4)",
     )
 
 
@@ -207,7 +214,7 @@ def goal_options(one: argparse._ActionsContainer, most: int, target: float | Non
         "--growth", type=positive(float), default=1.0, metavar="G", help="arrivals G times as fast (default: 1)"
     )
     one.add_argument(
-        "--crashes-per-hour", type=not_negative, default=0.0, metavar="N", help="workers killed with a job in the hand"
+        "--crashes-per-hour", type=not_negative, default=0.0, metavar="N", help="workers killed with a job in hand"
     )
     one.add_argument(
         "--most", type=positive(int), default=most, metavar="N", help="try no more workers (default: %(default)s)"

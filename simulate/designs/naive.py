@@ -10,7 +10,7 @@ class Naive(TableDesign):
 
     name = "naive"
     rung = 0
-    shows = "half a sleep of latency even when idle; one thing at a time"
+    shows = "half a sleep of waiting even when idle; one thing at a time"
 
     def __init__(self, world: World, every: float = daemon.EVERY_SECONDS) -> None:
         super().__init__(world)

@@ -345,12 +345,16 @@ def _bounded(progress: Progress, megabytes: int) -> Progress:
 
 
 def _in_words(scope: Scope) -> str:
-    parts = [f"{scope.workers} workers", f"jobs {', '.join(scope.jobs)}", "a producer"]
+    parts = [_many(scope.workers, "worker", "workers"), f"jobs {', '.join(scope.jobs)}", "a producer"]
     parts += ["a reaper"] if scope.reaper else []
-    parts += [f"{scope.crashes} crashes", f"{scope.errors} errors", f"{scope.expiries} expiries"]
-    for name in ("pauses", "stops", "acts", "slots"):
-        parts += [f"{getattr(scope, name)} {name}"] if getattr(scope, name) else []
+    kinds = {"crashes": "crash", "errors": "error", "expiries": "expiry", "pauses": "pause", "stops": "stop"}
+    for many, one in (kinds | {"acts": "act", "slots": "slot"}).items():
+        parts += [_many(getattr(scope, many), one, many)] if getattr(scope, many) else []
     return "; ".join(parts)
+
+
+def _many(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
 
 
 def _print(console: Console, searched: Searched) -> None:

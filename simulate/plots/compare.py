@@ -78,6 +78,7 @@ def waiting_axes(axes: Axes, comparison: Comparison) -> None:
     axes.set_ylabel("jobs that wait longer than t")
     axes.set_title(short(comparison), fontsize=11)
     tidy(axes)
+    axes.tick_params(axis="x", labelsize=8)  # up to nine of them
 
 
 def backlog_axes(axes: Axes, comparison: Comparison) -> None:

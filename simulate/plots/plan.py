@@ -15,12 +15,11 @@ def plan_figure(found: Plan) -> Figure:
     axes = figure.subplots()
     goal = found.goal
     known = [(one.workers, one.waiting) for one in found.points if isinstance(one.waiting, Interval)]
-    # An end of an interval at or below zero has no place on a logarithmic axis.
     axes.errorbar(
         [workers for workers, _ in known],
         [what.value for _, what in known],
         yerr=[
-            [min(what.half, 0.99 * what.value) for _, what in known],
+            [min(what.half, (1 - 1e-9) * what.value) for _, what in known],
             [what.half for _, what in known],
         ],
         fmt=look(found.design).marker,
@@ -35,6 +34,8 @@ def plan_figure(found: Plan) -> Figure:
         axes.axvline(found.workers, color="black", linewidth=1, linestyle=":", label=enough)
     if known and min(what.value for _, what in known) > 0:
         axes.set_yscale("log")
+        # An end of an interval at or below zero has no place there: its bar goes on to the lower edge.
+        axes.set_ylim(bottom=min(what.low if what.low > 0 else what.value for _, what in known) / 2)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: duration(value) if value > 0 else "0 s"))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("workers")

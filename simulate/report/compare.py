@@ -50,7 +50,7 @@ def comparisons(console: Out, found: Sequence[Comparison]) -> None:
             console.print(f"[bold]Long run[/]: without the first jobs of each load, by MSER-5: {cut}.")
         if comparison.outcomes and load.offered >= 1 and any(o.peace.processes == 1 for o in comparison.outcomes):
             drowned = ", ".join(o.design for o in comparison.outcomes if o.peace.processes == 1)
-            console.print(f"[bold]Mind[/]: {drowned} runs one process by nature, which this load must drown.")
+            console.print(f"[bold]Mind[/]: {drowned} is one process by nature, and this load is more than one can do.")
     first = found[0]
     console.print()
     if first.replications > 1:
@@ -72,7 +72,8 @@ def comparisons(console: Out, found: Sequence[Comparison]) -> None:
     if any(outcome.design == "minique" for outcome in first.outcomes):
         console.print(
             "[bold]Looks[/]: polling designs look each ten seconds. An idle worker of minique is woken by a "
-            "bell, and looks once a second all the same, in the trip that gives its sign of life."
+            "bell, and looks once a second all the same, in the trip that gives its sign of life. Its own supervisor, "
+            "`minique up`, gives a dead worker's jobs back at once; here nobody does before the lease has run out."
         )
     console.print(f"[bold]{first.faults.name.capitalize()}[/]: the same load again; {first.faults.words}.")
     console.print(f"[bold]Costs[/]: {first.costs.words()}.")

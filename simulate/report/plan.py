@@ -18,7 +18,9 @@ def plan(console: Out, found: Plan) -> None:
         console.print(f"[bold]{found.workers:,} workers[/] of {found.design} for {goal.words()}.")
         fewer = found.point(found.workers - 1)
         if fewer is not None and isinstance(fewer.waiting, Interval):
-            console.print(f"One fewer would give {duration(fewer.waiting.value, fewer.waiting.half)}.")
+            given = duration(fewer.waiting.value, fewer.waiting.half)
+            is_close = fewer.waiting.value <= goal.seconds
+            console.print(f"One fewer would give {given}{', which may be beyond the target' if is_close else ''}.")
         else:
             console.print("With fewer the backlog would have no limit.")
     columns = ("workers", f"waiting time p{goal.percent:g}", "utilisation", "jobs lost")

@@ -79,7 +79,7 @@ def windows_table(found: Staffing, windows: Sequence[Window]) -> Table:
     whole = table(f"Windows of {duration(windows[0].seconds)}", *columns, words=0)
     for one in windows:
         whole.add_row(
-            duration(one.begins),
+            duration(one.begins) if one.begins else "0",
             f"{one.jobs:,}",
             count(one.offered),
             f"{one.workers:,}",
