@@ -26,8 +26,8 @@ from simulate.workload import Load, stream
 if TYPE_CHECKING:
     from simulate.designs import Design
 
-# How many starts and ends of jobs go by between two calls of the progress function.
-PROGRESS_EVERY = 512
+# How many ends of jobs go by between two calls of the progress function.
+PROGRESS_EVERY = 256
 
 # Nothing starts or ends for so long, beyond the longest job and any timeout, and all have arrived: the rest is lost.
 PATIENCE_SECONDS = 3600.0
@@ -154,14 +154,13 @@ class World:
             self.leave(job, "failed")
             raise
 
-    def begin(self, process: Process, job: int, at: float | None = None) -> float:
+    def begin(self, process: Process, job: int) -> float:
         """Writes down that the process starts the job, and returns the seconds of work in it.
 
         For designs whose process does something else meanwhile: they call `end` when the time has passed, and look
-        at `process.ends` then, for the process may have been stopped. One that cannot be stopped may say beforehand
-        `at` which time it starts.
+        at `process.ends` then, for the process may have been stopped.
         """
-        now = self.hub.now if at is None else at
+        now = self.hub.now
         process.job = job
         process.started = now
         service = self._service[job]
@@ -176,6 +175,21 @@ class World:
             self._perhaps_strike(process)
         return service
 
+    def do(self, job: int, at: float) -> float:
+        """Writes down, when it starts or a little before, a job that nothing can interrupt; returns when it will be done.
+
+        For designs whose processes cannot be stopped, without faults.
+        """
+        ledger = self.ledger
+        ends = at + self._service[job]
+        ledger.start(job, at)
+        ledger.finish(job, at, ends)
+        if self._progress is not None and not ledger.over % PROGRESS_EVERY:
+            self._progress(ledger.jobs - ledger.unfinished)
+        if not ledger.unfinished:
+            self._stop_if_over()
+        return ends
+
     def end(self, process: Process) -> None:
         """Writes down that the process has done the job that it began, or that the job raised (`process.fails`)."""
         ledger = self.ledger
@@ -184,9 +198,10 @@ class World:
             ledger.fail(process.started, self.hub.now)
         else:
             ledger.finish(process.job, process.started, self.hub.now)
-            ledger.stopped += process.stopped
+            if process.stopped:
+                ledger.stopped += process.stopped
         process.job = None
-        if self._progress is not None and ledger.steps % PROGRESS_EVERY < 2:
+        if self._progress is not None and not ledger.over % PROGRESS_EVERY:
             self._progress(ledger.jobs - ledger.unfinished)
         if not ledger.unfinished:
             self._stop_if_over()
@@ -352,8 +367,12 @@ class World:
         self.hub.at(self.hub.now + patience, look, steps_before)
 
     def _stop_if_over(self) -> None:
-        if not self.ledger.unfinished and not self.ledger.running:
-            self.hub.stop()
+        ledger = self.ledger
+        if not ledger.unfinished and not ledger.running:
+            if ledger.over_at > self.hub.now:  # written down beforehand
+                self.hub.at(ledger.over_at, self.hub.stop)
+            else:
+                self.hub.stop()
 
     def _perhaps_strike(self, process: Process) -> None:
         for fault in self._faults:

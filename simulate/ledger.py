@@ -37,7 +37,8 @@ class Ledger:
         self._twice = Counter[int]()  # ends after the first
         self._last_end: dict[int, float] = {}
         self._left_at: dict[int, float] = {}  # given up on purpose: refused, expired, or failed for good
-        self.running = 0  # attempts going on now
+        self.begun = 0  # attempts that began
+        self.over = 0  # attempts that ended, in whichever way
         self.unfinished = jobs  # jobs that have not finished once
         self.abandoned = 0  # attempts that ended with their process
         self.failures = 0  # attempts that ended because the job raised
@@ -50,7 +51,6 @@ class Ledger:
         self.waiting = 0
         self.waiting_area = 0.0
         self._counted_until = 0.0
-        self.steps = 0  # grows with every start and end: when it stands still, nothing happens any more
         self._why_left: dict[int, str] = {}
 
     def enqueue(self, job: int, now: float) -> None:
@@ -71,8 +71,7 @@ class Ledger:
             self.waiting_area += self.waiting * (now - self._counted_until)
             self._counted_until = now
             self.waiting -= 1
-        self.running += 1
-        self.steps += 1
+        self.begun += 1
 
     def finish(self, job: int, started: float, now: float) -> None:
         """The attempt that began at `started` has done the job."""
@@ -86,24 +85,21 @@ class Ledger:
             if not (self._why_left and self._why_left.pop(job, "")):
                 self.unfinished -= 1
         self.busy += now - started
-        self.running -= 1
-        self.steps += 1
+        self.over += 1
 
     def abandon(self, started: float, now: float) -> None:
         """The attempt that began at `started` ends here, undone: its process was killed."""
         self.busy += now - started
         self.wasted += now - started
         self.abandoned += 1
-        self.running -= 1
-        self.steps += 1
+        self.over += 1
 
     def fail(self, started: float, now: float) -> None:
         """The attempt that began at `started` ends here because the job raised; it may be tried again."""
         self.busy += now - started
         self.failing += now - started
         self.failures += 1
-        self.running -= 1
-        self.steps += 1
+        self.over += 1
 
     def leave(self, job: int, why: str, now: float) -> None:
         """The job will not be done, on purpose: it was refused, it expired, it is out of tries."""
@@ -112,11 +108,25 @@ class Ledger:
         self._why_left[job] = why
         self._left_at[job] = now
         self.unfinished -= 1
-        self.steps += 1
         if not self._has_begun[job]:
             self.waiting_area += self.waiting * (now - self._counted_until)
             self._counted_until = now
             self.waiting -= 1
+
+    @property
+    def running(self) -> int:
+        """Attempts going on now."""
+        return self.begun - self.over
+
+    @property
+    def over_at(self) -> float:
+        """When the last of the jobs that were done had been done."""
+        return float(np.fmax.reduce(self.ended, initial=0.0))
+
+    @property
+    def steps(self) -> int:
+        """Grows with every start and end: when it stands still, nothing happens any more."""
+        return self.begun + self.over + len(self._left_at)
 
     @property
     def left(self) -> dict[str, int]:

@@ -136,10 +136,13 @@ class Hub:
         self._horizon = until
         try:
             while True:  # not "while heap": Python 3.11 leaves a loop that tests at its end as slow as it began
-                if not heap or heap[0][0] > self._horizon:
+                if not heap:
                     break
-                time, sequence, target, argument = heappop(heap)
-                if target.__class__ is Actor:
+                time, sequence, target, argument = event = heappop(heap)
+                if time > self._horizon:
+                    heappush(heap, event)
+                    break
+                if type(target) is Actor:
                     if target.ticket != sequence:
                         continue
                     if target.held_until > time:
@@ -159,8 +162,8 @@ class Hub:
             self._running = None
             self._horizon = -FOREVER
 
-    def stop(self) -> None:
-        """Lets `run` return before the next event."""
+    def stop(self, _: object = None) -> None:
+        """Lets `run` return before the next event. May be one itself."""
         self._horizon = -FOREVER
 
     def close(self) -> None:

@@ -15,15 +15,14 @@ are the same to the last bit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from minique.clock import Clock
 from minique.perform import Returned
 from minique.processes import FORKS_AHEAD, Ending, Task
 from minique.store import Arrow, Ear, Store
-from simulate.actors import Process
-from simulate.costs import Costs
+from simulate.actors import Process, World
 from simulate.virtual_time import FOREVER
 
 if TYPE_CHECKING:
@@ -81,12 +80,15 @@ class TickedChild:
     in_line = False
     most_ahead = FORKS_AHEAD
 
-    def __init__(self, give: Callable[[Task], None], clock: OwnClock, costs: Costs) -> None:
-        self._give = give
+    def __init__(self, world: World, clock: OwnClock) -> None:
+        self._world = world
         self._clock = clock
-        self._costs = costs
+        self._costs = world.costs
         self._ready = 0
-        self.ending: Ending | None = None
+        self.ends = 0.0
+        """When the job in it is done."""
+        self.has_ended = False
+        """So that the worker's next tick hears of it."""
 
     def prepare(self, tasks: int = 1) -> None:
         """Fork the next ones, while this one works."""
@@ -100,11 +102,14 @@ class TickedChild:
         if not self._ready:
             self.prepare()
         self._ready -= 1
-        self._give(task)
+        self._clock.now = begins_at = self._clock.now + self._costs.hand_over
+        self.ends = self._world.do(int(task.context.id), begins_at)
 
     def poll(self) -> Ending | None:
-        ending, self.ending = self.ending, None
-        return ending
+        if not self.has_ended:
+            return None
+        self.has_ended = False
+        return RETURNED
 
     def watched(self) -> Sequence[int]:
         return ()
@@ -121,7 +126,7 @@ class Ticks:
     """The life of one worker, as events.
 
     Tick; then a job begins and ends in its child and the next tick follows, or the worker listens for its bell, and the
-    next tick follows when it rings.
+    next tick follows when it rings. When a job ends is known as it begins, so that its end needs no event of its own.
     """
 
     def __init__(self, design: Minique, process: Process) -> None:
@@ -129,26 +134,19 @@ class Ticks:
         self._world = world
         self._at = world.hub.at
         self._hub = world.hub
-        self._costs = world.costs
+        self._end_of_child = world.costs.end_of_child
+        self._wake_up = world.costs.wake_up
         self._half = world.costs.round_trip / 2
         self._design = design
         self._process = process
         self._clock = OwnClock()
         self._store = TickedStore(design, self._clock)
-        self._child = TickedChild(self.give, self._clock, world.costs)
-        self._free_at = FOREVER
-        """When the latest tick is over, as far as is known; the worker rests from then on."""
-        self._has_ended = False
-        """The job in the child, and its worker has not heard of it."""
-        self._rests = 0
-        """How many there were, so that only the present one is ended when its time is over."""
+        self._child = TickedChild(world, self._clock)
         self._worker = design.worker(process, self._store, self._child, self._clock)
         self._tick_at(world.hub.now)
 
     def _tick_at(self, time: float) -> None:
         """The worker begins a tick then, and the server acts on its trip half a round trip later."""
-        self._free_at = FOREVER
-        self._rests += 1
         if self._worker.state.held:
             self._at(time, self._perhaps_without_trip, time)
         else:
@@ -188,33 +186,15 @@ class Ticks:
             self._world.empty_looks += 1
             self._at(now, self._listen, self._worker.bell())
             return
-        self._free_at = now
-        if self._has_ended:  # meanwhile
-            self._hear_at(now)
-        elif state.held or state.ended:
-            self._at(now + seconds, self._rested_enough, self._rests)
-
-    def _rested_enough(self, rests: int) -> None:
-        if rests == self._rests:
-            self._tick_at(self._hub.now)
-
-    def give(self, task: Task) -> None:
-        """The worker hands a job to its child."""
-        self._clock.now = begins_at = self._clock.now + self._costs.hand_over
-        service = self._world.begin(self._process, int(task.context.id), begins_at)
-        self._at(begins_at + service, self._end)
-
-    def _end(self, _: None) -> None:
-        self._world.end(self._process)
-        self._has_ended = True
-        if self._free_at < FOREVER:
-            now = self._hub.now
-            self._hear_at(now if now > self._free_at else self._free_at)
-
-    def _hear_at(self, time: float) -> None:
-        self._has_ended = False
-        self._child.ending = RETURNED
-        self._tick_at(time + self._costs.end_of_child)
+        ends, next = self._child.ends, now + seconds
+        if next >= ends or not (state.held or state.ended):
+            self._child.has_ended = True
+            next = (ends if ends > now else now) + self._end_of_child
+        if self._half:
+            self._tick_at(next)
+        else:
+            # Where a trip takes no time, whatever else is due at that moment comes first.
+            self._at(next, self._tick_at, next)
 
     def _listen(self, bell: str | None) -> None:
         assert bell is not None, "a worker that is neither idle nor at work waits for nothing"
@@ -224,6 +204,6 @@ class Ticks:
             self._design.rests(self._process.number)
 
     def _rung(self) -> None:
-        wakes_at = self._hub.now + self._costs.wake_up
+        wakes_at = self._hub.now + self._wake_up
         self._design.rested(self._process.number, wakes_at)
         self._tick_at(wakes_at)

@@ -109,9 +109,9 @@ def test_simulated_children_are_forked_when_real_ones_are(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(Forks, "_start", start)
     monkeypatch.setattr(Costs, "forks", forks)
-    world = World(load_of([0.0], [0.0]), workers=1, costs=Costs())
+    world = World(load_of([0.0] * 400, [0.0] * 400), workers=1, costs=Costs())
     job_class = Minique(world).job_class
-    simulated, ticked = SimulatedChild(world, Process(0)), TickedChild(lambda task: None, OwnClock(), Costs())
+    simulated, ticked = SimulatedChild(world, Process(0)), TickedChild(world, OwnClock())
     monkeypatch.setattr(simulated, "_hand_over", lambda task: None)
     found = []
     for children in (Forks(Registry()), simulated, ticked):
