@@ -154,7 +154,7 @@ class MemoryStore(Store):
             now = (now * 1e6 + 0.5) // 1.0 / 1e6
         verbs, answers = self._verbs, []
         for arrow in arrows:  # no comprehension here, and few below: each costs a call, and simulations make many
-            answers.append(verbs[arrow.__class__](arrow, stamp, now))
+            answers.append(verbs[type(arrow)](arrow, stamp, now))
         return answers
 
     def listen(self, bell: str, seconds: float) -> Ear:

@@ -49,7 +49,11 @@ class ScriptStore(RedisStore):
         self._expired = 0
 
     def trip(self, arrows: Sequence[Arrow], now: str) -> list[Any]:
-        stamp = now or f"{int(self._clock.wall() * 1e6 + 0.5) / 1e6:.6f}"  # to the last digit as `MemoryStore`
+        return self.draw(arrows, now, self._clock.wall())
+
+    def draw(self, arrows: Sequence[Arrow], stamp: str, now: float) -> list[Any]:
+        """As `MemoryStore.draw`."""
+        stamp = stamp or f"{int(now * 1e6 + 0.5) / 1e6:.6f}"  # to the last digit as `MemoryStore`
         answers = []
         for arrow in arrows:
             [answer] = super().trip((arrow,), stamp)

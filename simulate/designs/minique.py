@@ -334,9 +334,10 @@ class Minique(Design):
     def enqueue(self, job: int) -> None:
         """A producer's call. Its id says which line of the ledger it means, and sorts by time like any other."""
         queue = self.world.queue_of(job) or QUEUE if self.has_queues else QUEUE
-        self.store.trip((_enqueue((queue, ((str(job).zfill(20), self._body),))),), "")
+        store, now = self.store, self.world.hub.now
+        store.draw((_enqueue((queue, ((str(job).zfill(20), self._body),))),), "", now)
         if not self.upkeep and not job % FORGET_EVERY_JOBS:
-            self.store.trip((Forget(FORGET_AT_ONCE),), "")
+            store.draw((Forget(FORGET_AT_ONCE),), "", now)
 
     def start(self, process: Process) -> None:
         """Where nothing strikes a worker, its ticks may be events; they take half the time, and do the same."""

@@ -55,7 +55,7 @@ class TickedStore(Store):
     """One worker's connection: each trip is drawn at once, and takes its time on the worker's own clock."""
 
     def __init__(self, design: Minique, clock: OwnClock) -> None:
-        self._trip = design.store.trip
+        self._store = design.store
         self._hub = design.world.hub
         self._half = design.world.costs.round_trip / 2
         self._clock = clock
@@ -67,8 +67,9 @@ class TickedStore(Store):
         if not self.acts:
             raise TooEarly
         self.trips += 1
-        self._clock.now = self._hub.now + self._half
-        return self._trip(arrows, now)
+        acts_at = self._hub.now
+        self._clock.now = acts_at + self._half
+        return self._store.draw(arrows, now, acts_at)
 
     def listen(self, bell: str, seconds: float) -> Ear:
         raise AssertionError("in virtual time a bell is waited for without a thread")
@@ -85,10 +86,12 @@ class TickedChild:
         self._clock = clock
         self._costs = world.costs
         self._ready = 0
+        self.works = False
+        """It has a job, and its worker has not heard of the end."""
         self.ends = 0.0
-        """When the job in it is done."""
-        self.has_ended = False
-        """So that the worker's next tick hears of it."""
+        """When that job is done."""
+        self.is_heard = False
+        """The next tick hears of the end."""
 
     def prepare(self, tasks: int = 1) -> None:
         """Fork the next ones, while this one works."""
@@ -104,11 +107,12 @@ class TickedChild:
         self._ready -= 1
         self._clock.now = begins_at = self._clock.now + self._costs.hand_over
         self.ends = self._world.do(int(task.context.id), begins_at)
+        self.works = True
 
     def poll(self) -> Ending | None:
-        if not self.has_ended:
+        if not self.is_heard:
             return None
-        self.has_ended = False
+        self.is_heard = self.works = False
         return RETURNED
 
     def watched(self) -> Sequence[int]:
@@ -132,7 +136,6 @@ class Ticks:
     def __init__(self, design: Minique, process: Process) -> None:
         world = design.world
         self._world = world
-        self._at = world.hub.at
         self._hub = world.hub
         self._end_of_child = world.costs.end_of_child
         self._wake_up = world.costs.wake_up
@@ -143,14 +146,21 @@ class Ticks:
         self._store = TickedStore(design, self._clock)
         self._child = TickedChild(world, self._clock)
         self._worker = design.worker(process, self._store, self._child, self._clock)
-        self._tick_at(world.hub.now)
+        # Bound here once: that takes as long as a call.
+        self._bound_tick, self._bound_listen, self._bound_rung = self._tick, self._listen, self._rung
+        world.hub.at(world.hub.now + self._half, self._first_tick, world.hub.now)
+
+    def _first_tick(self, began_at: float) -> None:
+        self._tick(began_at)
+        # Where there are no faults there is no upkeep, see `Minique`: the next look is never.
+        self._worker.state = self._worker.state._replace(look_at=FOREVER)
 
     def _tick_at(self, time: float) -> None:
         """The worker begins a tick then, and the server acts on its trip half a round trip later."""
         if self._worker.state.held:
-            self._at(time, self._perhaps_without_trip, time)
+            self._hub.at(time, self._perhaps_without_trip, time)
         else:
-            self._at(time + self._half, self._tick, time)
+            self._hub.at(time + self._half, self._bound_tick, time)
 
     def _perhaps_without_trip(self, began_at: float) -> None:
         self._clock.now = began_at
@@ -158,7 +168,7 @@ class Ticks:
         try:
             rest = self._worker.tick()
         except TooEarly:
-            self._at(began_at + self._half, self._tick, began_at)
+            self._hub.at(began_at + self._half, self._bound_tick, began_at)
         else:
             self._rest(rest)
         finally:
@@ -167,38 +177,36 @@ class Ticks:
     def _tick(self, began_at: float) -> None:
         worker, store = self._worker, self._store
         self._clock.now = began_at
-        before = store.trips
+        store.trips = 0
         rest = worker.tick()
-        if store.trips != before + 1:
-            raise AssertionError(f"{worker.name} made {store.trips - before} trips in a tick: its times are wrong")
-        if worker.state.look_at < FOREVER:
-            # Where there are no faults there is no upkeep, see `Minique`: the next look is never.
-            worker.state = worker.state._replace(look_at=FOREVER)
+        if store.trips != 1:
+            raise AssertionError(f"{worker.name} made {store.trips} trips in a tick: its times are wrong")
         self._rest(rest)
 
     def _rest(self, seconds: float) -> None:
         """What comes after a tick."""
-        state, now = self._worker.state, self._clock.now
-        if state.running is None:
+        child, now = self._child, self._clock.now
+        if not child.works:
             if seconds <= 0:
                 self._tick_at(now)
-                return
-            self._world.empty_looks += 1
-            self._at(now, self._listen, self._worker.bell())
+            else:
+                self._world.empty_looks += 1
+                self._hub.at(now, self._bound_listen, self._worker.bell())
             return
-        ends, next = self._child.ends, now + seconds
-        if next >= ends or not (state.held or state.ended):
-            self._child.has_ended = True
+        ends, next = child.ends, now + seconds
+        # Without upkeep a rest ends early only for what is held, and what the server has not been told.
+        if next >= ends or not (self._worker.state.held or self._worker.state.ended):
+            child.is_heard = True
             next = (ends if ends > now else now) + self._end_of_child
         if self._half:
             self._tick_at(next)
         else:
             # Where a trip takes no time, whatever else is due at that moment comes first.
-            self._at(next, self._tick_at, next)
+            self._hub.at(next, self._tick_at, next)
 
     def _listen(self, bell: str | None) -> None:
         assert bell is not None, "a worker that is neither idle nor at work waits for nothing"
-        if self._design.store.attend(bell, self._rung):
+        if self._design.store.attend(bell, self._bound_rung):
             self._tick_at(self._hub.now)
         else:
             self._design.rests(self._process.number)

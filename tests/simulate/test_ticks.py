@@ -78,7 +78,7 @@ def test_a_trip_that_is_half_as_long_as_it_should_be_is_noticed(monkeypatch: pyt
     load = generate("poisson", 200, seed=1, erlangs=2.0)
     actors = played(load, 3, Costs(), ticked=False)
     with monkeypatch.context() as broken:
-        broken.setattr(ticks.Ticks, "_tick_at", lambda self, time: self._at(time, self._tick, time))
+        broken.setattr(ticks.Ticks, "_tick_at", lambda self, time: self._hub.at(time, self._tick, time))
         assert (ledger(played(load, 3, Costs(), ticked=True)) != ledger(actors)).any()
     # And so is a worker that hears of ends while it forks.
     load = load_of(np.linspace(2, 3, 200), np.full(200, 0.001))
