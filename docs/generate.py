@@ -29,6 +29,7 @@ from docs.story import Step, play
 from minique import cli, keys, lua, store
 from minique.memory_store import MemoryStore
 from simulate import cli as experiments
+from simulate.benches.contenders import ENTRIES
 
 DOCS = Path(__file__).parent
 _PART = re.compile(r"(<!-- generated: (?P<words>[^>]+?) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -398,6 +399,13 @@ def guarantees() -> str:
     return report.markdown(quick_table())
 
 
+def table_of_neighbours() -> str:
+    """What other libraries do with a job whose worker is killed, as the benches state it."""
+    lines = ["| library | in this configuration | a worker is killed |", "|---|---|---|"]
+    lines += [f"| {name} | {one.configuration} | {one.risks} |" for name, one in ENTRIES.items()]
+    return "\n".join(lines)
+
+
 PARTS: dict[str, Callable[..., str]] = {
     "guarantees": guarantees,
     "example": example,
@@ -407,6 +415,7 @@ PARTS: dict[str, Callable[..., str]] = {
     "states-text": text_of_store,
     "arrow": arrow,
     "constants": table_of_constants,
+    "neighbours": table_of_neighbours,
     "command-line": command_line,
     "simulate-command-line": simulate_command_line,
     "exit-codes": exit_codes,

@@ -90,26 +90,32 @@ for line in lines:
 # Now a death before each of them, in both programs. And since exceptions are not the real thing, we also take a real process
 # with a real SQLite file and send it a real `kill -9`, just before and just after it has told the bank.
 
+# %%
+from notebooks.crashing import WHERE, really_killed
+
+PROGRAMS = {"do, then mark": daemon.do, "mark, then do": mark_then_do}
+outcomes = {}
+for title, do in PROGRAMS.items():
+    lines, _ = one_charge(do)
+    outcomes[title] = [one_charge(do, death)[1] for death in range(len(lines) + 1)]
+
+told = next(n for n, line in enumerate(one_charge(daemon.do)[0]) if "bank.charge" in line.text)
+assert [really_killed(where) for where in WHERE] == outcomes["do, then mark"][told : told + 2], "as the model says"
+
 # %% tags=["figure"]
 from notebooks import drawing
-from notebooks.crashing import WHERE, really_killed
 from notebooks.showing import Picture
 
 WORDS = {"done": "charged once", "twice": "charged twice", "lost": "never charged"}
 
 figure, panels = drawing.sheet(1, 2, height=3.6)
-outcomes = {}
-for axes, (title, do) in zip(panels, {"do, then mark": daemon.do, "mark, then do": mark_then_do}.items(), strict=True):
+for axes, (title, do) in zip(panels, PROGRAMS.items(), strict=True):
     lines, _ = one_charge(do)
-    outcomes[title] = [one_charge(do, death)[1] for death in range(len(lines) + 1)]
     texts = [f"{'    ' if line.function == 'charge' else ''}{line.text}" for line in lines]
     drawing.listing(axes, title, [*texts, "(after the last line)"], [(WORDS[o], o) for o in outcomes[title]])
 panels[1].set_ylim(panels[0].get_ylim())  # lines as far apart as on the left
 
-told = next(n for n, line in enumerate(one_charge(daemon.do)[0]) if "bank.charge" in line.text)
-for n, where in enumerate(WHERE):
-    word = really_killed(where)
-    assert word == outcomes["do, then mark"][told + n], "reality does as the model"
+for n in range(len(WHERE)):
     drawing.cross_at_line(panels[0], told + n, "really killed here" if n == 0 else None)
 panels[0].legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(0.3, 0.02))
 figure.suptitle("killed just before this line, and started again: the customer was …", fontsize=10)

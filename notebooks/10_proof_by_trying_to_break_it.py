@@ -73,9 +73,7 @@ print(ours.verdict + ":", ours.why)
 # to the designs that we have met and to some between. Three of them need a word: a *stale* worker is the sleeper of lesson 08, a *poison* job
 # kills whoever runs it, and a job that is *in no place* is nowhere on the server, as the one above once it has been popped.
 
-# %% tags=["figure"]
-from notebooks import drawing
-
+# %%
 DESIGNS = {
     "naive": "a loop and\na sleep (01)",
     "claiming": "rows that\nare claimed",
@@ -90,6 +88,9 @@ QUESTIONS = (
     "order within a queue",
 )  # fmt: skip
 answers = table(list(DESIGNS), QUESTIONS)
+
+# %% tags=["figure"]
+from notebooks import drawing
 
 figure, axes = drawing.sheet(height=4.4)
 LOOKS = {"holds": ("done", "✓"), "fails": ("lost", "✗"), "not promised": (None, "–")}

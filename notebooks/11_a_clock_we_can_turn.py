@@ -133,19 +133,23 @@ print(f"a thousand waits, and the largest difference is {largest:.0e} s")
 #
 # Same shop, same load, other seeds: how does the mean wait develop as more and more customers come?
 
+# %%
+from simulate.intervals import mean_interval
+from simulate.theory import mmc_wait
+
+counted = np.arange(1, 1_001)
+means_so_far = [np.cumsum(waits(customers(0.9, seed))) / counted for seed in range(10)]
+finals = [means[-1] for means in means_so_far]
+few = mean_interval(finals)
+truth = mmc_wait(0.9 * WORKERS, 1.0, WORKERS)
+
 # %% tags=["evenings"]
 from notebooks import drawing
 from notebooks.showing import Picture
-from simulate.theory import mmc_wait
 
 figure, axes = drawing.sheet(height=3.8)
-counted = np.arange(1, 1_001)
-finals = []
-for seed in range(10):
-    mean_so_far = np.cumsum(waits(customers(0.9, seed))) / counted
-    finals.append(mean_so_far[-1])
-    axes.plot(counted, mean_so_far, color=drawing.COLOURS[1], alpha=0.6, linewidth=1.1)
-truth = mmc_wait(0.9 * WORKERS, 1.0, WORKERS)
+for means in means_so_far:
+    axes.plot(counted, means, color=drawing.COLOURS[1], alpha=0.6, linewidth=1.1)
 drawing.theory(axes, [0, 1_000], [truth] * 2, "theory: an evening without end")
 axes.plot([], [], color=drawing.COLOURS[1], label="ten evenings")
 axes.set(xlabel="customers so far", ylabel="mean wait so far (s)", xlim=(0, 1_000), ylim=(0, None))
@@ -155,9 +159,6 @@ Picture(
 )
 
 # %%
-from simulate.intervals import mean_interval
-
-few = mean_interval(finals)
 assert max(finals) > 2 * min(finals)
 print(
     f"theory {truth:.2f} s · the ten evenings: {min(finals):.2f} to {max(finals):.2f} s · together {few.value:.2f} ± {few.half:.2f} s"
@@ -221,20 +222,21 @@ print("mean wait, really:", " · ".join(f"load {busy:g}: {wait:.1f} ms" for busy
 # Now all three on one sheet: theory, simulation, reality. A worker of flesh and blood needs a moment for each job beside the work (to ask
 # the server, to wake up), and at this speed that moment counts; the simulator is told what it costs, so it knows.
 
-# %% tags=["figure"]
+# %%
 MILLISECONDS = 1000 / SPEED  # that a second of the slow shop takes in the hurried one
-
-figure, axes = drawing.sheet(height=4.6)
-loads = np.linspace(0.2, 0.94, 80)
-line = [mmc_wait(busy * WORKERS, 1.0, WORKERS) * MILLISECONDS for busy in loads]
-drawing.theory(axes, loads, line, "theory: customers without end, workers that cost nothing")
 LOADS, dots = (0.3, 0.5, 0.7, 0.9), []
 for place, busy in enumerate(LOADS):
     seeds = range(100 * place, 100 * place + 6)  # each dot has customers of its own, and more of them near the edge
     evenings = [waits(customers(busy, seed, 2_000 if busy < 0.9 else 8_000)) for seed in seeds]
     dots.append(mean_interval([evening[cut:].mean() * MILLISECONDS for evening in evenings]))
-drawing.simulated(axes, LOADS, dots, "simulated: many customers, workers that cost nothing")
 same = [1000 * waits(hurried(few_customers[busy]), "inline", Costs()).mean() for busy in LOADS_FOR_REAL]
+
+# %% tags=["figure"]
+figure, axes = drawing.sheet(height=4.6)
+loads = np.linspace(0.2, 0.94, 80)
+line = [mmc_wait(busy * WORKERS, 1.0, WORKERS) * MILLISECONDS for busy in loads]
+drawing.theory(axes, loads, line, "theory: customers without end, workers that cost nothing")
+drawing.simulated(axes, LOADS, dots, "simulated: many customers, workers that cost nothing")
 axes.plot(LOADS_FOR_REAL, same, "o", markersize=12, markerfacecolor="none", markeredgewidth=1.5, zorder=3,
           color=drawing.COLOURS[0], label=f"simulated: just these {REAL_CUSTOMERS} customers, and what a job costs")  # fmt: skip
 drawing.real(axes, list(real), list(real.values()), f"real workers and a real server: these {REAL_CUSTOMERS} customers")

@@ -73,7 +73,7 @@ struck = {
 # Those were some hundred days of nine designs, all of them real code, on the clock of lesson 11. One page for all of it:
 
 # %% tags=["figure"]
-from notebooks import drawing
+from notebooks.drawing import nine_designs
 from notebooks.showing import Picture
 
 NAMES = {
@@ -89,56 +89,8 @@ NAMES = {
 }
 assert list(NAMES) == list(designs.LADDER)
 
-
-def worst(measures, name):
-    found = [getattr(one, name) for one in measures]
-    return None if None in found else max(found)
-
-
-figure, panels = drawing.sheet(1, 4, height=4.4, sharey=True, width_ratios=(2.6, 1.6, 1, 1))
-rows = range(len(NAMES))
-for shop, colour, aside in (("small", drawing.COLOURS[1], -0.16), ("big", drawing.COLOURS[0], 0.16)):
-    for row, design in enumerate(NAMES):
-        waits = peace[design, shop].waiting
-        panels[0].plot([waits.p50, waits.p95], [row + aside] * 2, color=colour, linewidth=2, solid_capstyle="butt")
-    middles = [peace[design, shop].waiting.p50 for design in NAMES]
-    drawing.simulated(panels[0], middles, [row + aside for row in rows], f"{shop} shop", colour)
-    back = [(row, worst(struck[design, shop], "recovery_time")) for row, design in enumerate(NAMES)]
-    known = [(seconds, row + aside) for row, seconds in back if seconds is not None]
-    drawing.simulated(panels[1], *zip(*known, strict=True), None, colour)
-for row, design in enumerate(NAMES):
-    if any(worst(struck[design, shop], "recovery_time") is None for shop in SHOPS):
-        panels[1].text(1.2, row, "never", va="center", fontsize=9, color=drawing.STATE_COLOURS["lost"])
-    days = [day for shop in SHOPS for day in struck[design, shop]]
-    for axes, number, state in (
-        (panels[2], sum(day.lost for day in days), "lost"),
-        (panels[3], sum(day.finished_twice for day in days), "twice"),
-    ):
-        colour = drawing.STATE_COLOURS[state if number else "done"]
-        axes.text(0.5, row, f"{number:,}", ha="center", va="center", fontsize=11, color=colour,
-                  weight="bold" if number else "normal")  # fmt: skip
-panels[0].set(
-    xscale="log", xlim=(5e-4, 3e3), xticks=[0.001, 0.1, 10, 1000], xticklabels=["1 ms", "0.1 s", "10 s", "17 min"]
-)
-panels[1].set(xscale="log", xlim=(0.3, 3e3), xticks=[1, 10, 100, 1000], xticklabels=["1", "10", "100", "1000"])
-panels[0].set_yticks(rows, NAMES.values())
-panels[0].set_ylim(len(NAMES) - 0.5, -0.5)
-for axes in panels[2:]:
-    axes.set(xlim=(0, 1), xticks=[])
-    axes.grid(visible=False)
-    axes.spines[["left", "bottom"]].set_visible(False)
-    axes.tick_params(left=False)
-titles = (
-    "wait in peace\n(dot: half of them; line: 19 of 20)",
-    "after bad luck, a charge\nis made within (s)",
-    "lost",
-    "charged\ntwice",
-)
-for axes, title in zip(panels, titles, strict=True):
-    axes.set_title(title, fontsize=9, loc="left" if axes in panels[:2] else "center")
-figure.legend(*panels[0].get_legend_handles_labels(), frameon=False, fontsize=9, ncols=2, loc="outside lower left")
 Picture(
-    figure,
+    nine_designs(NAMES, peace, struck),
     "nine designs, row by row: how long customers wait, how soon bad luck is made good, what is lost and doubled",
 )
 
@@ -219,7 +171,7 @@ Table(
 # ## Exercise
 #
 # Write your argument down as code. For a big shop, with what was seen above: **which is the lowest rung that is good enough?** `seen` has for
-# each design, from the lowest rung up, `wait` (seconds that 19 of 20 do not exceed), `lost` and `twice`.
+# each design, from the lowest rung up, `wait` (seconds that nineteen of twenty do not exceed), `lost` and `twice`.
 
 # %%
 from typing import NamedTuple

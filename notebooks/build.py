@@ -124,10 +124,13 @@ def tidied(cells: Sequence[NotebookNode]) -> NotebookNode:
     """Only what a reader needs, and nothing that differs from run to run."""
     for place, cell in enumerate(cells, start=1):
         cell.id = f"cell-{place:02}"
-        kept = {"tags": sorted(tags(cell))} if tags(cell) else {}
-        cell.metadata = nbformat.from_dict(kept)
+        kept: dict[str, Any] = {"tags": sorted(tags(cell))} if tags(cell) else {}
         if cell.cell_type == "code":
             cell.outputs = list(merged(cell.outputs))
+            if re.search(r"^Picture\(", cell.source, re.MULTILINE):
+                # JupyterLab folds it: how a thing is drawn is no part of the lesson.
+                kept["jupyter"] = {"source_hidden": True}
+        cell.metadata = nbformat.from_dict(kept)
     book: NotebookNode = nbformat.v4.new_notebook(cells=list(cells), metadata=nbformat.from_dict(METADATA))
     book.nbformat_minor = 5
     return book

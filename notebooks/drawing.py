@@ -6,7 +6,7 @@ those of `simulate.plots.style`, and so is how a design is drawn (`look`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from matplotlib.patches import FancyBboxPatch, Patch, Rectangle
 
 from notebooks.stage import Stage
 from simulate.intervals import Interval
+from simulate.measures import Measures
 from simulate.plots.style import COLOURS as COLOURS
 from simulate.plots.style import IDEAL_COLOUR
 from simulate.plots.style import look as look
@@ -185,3 +186,63 @@ def matrix(
     axes.grid(visible=False)
     for spine in axes.spines.values():
         spine.set_visible(False)
+
+
+def nine_designs(
+    names: Mapping[str, str],
+    peace: Mapping[tuple[str, str], Measures],
+    struck: Mapping[tuple[str, str], Sequence[Measures]],
+) -> Figure:
+    """A row for each design, for lesson 14: waits in peace, how soon bad luck is made good, what is lost and doubled.
+
+    `names` says what a design is called; `peace` and `struck` have what each did in the small shop and in the big one.
+    """
+    figure, panels = sheet(1, 4, height=4.4, sharey=True, width_ratios=(2.6, 1.6, 1, 1))
+    rows = range(len(names))
+    for shop, colour, aside in (("small", COLOURS[1], -0.16), ("big", COLOURS[0], 0.16)):
+        for row, design in enumerate(names):
+            waits = peace[design, shop].waiting
+            panels[0].plot([waits.p50, waits.p95], [row + aside] * 2, color=colour, linewidth=2, solid_capstyle="butt")
+        middles = [peace[design, shop].waiting.p50 or 0.0 for design in names]
+        simulated(panels[0], middles, [row + aside for row in rows], f"{shop} shop", colour)
+        known = [(worst, row + aside) for row, design in enumerate(names) if (worst := _worst(struck[design, shop]))]
+        simulated(panels[1], [worst for worst, _ in known], [place for _, place in known], None, colour)
+    for row, design in enumerate(names):
+        days = [day for (one, _), played in struck.items() if one == design for day in played]
+        if _worst(days) is None:
+            panels[1].text(1.2, row, "never", va="center", fontsize=9, color=STATE_COLOURS["lost"])
+        for axes, number, state in (
+            (panels[2], sum(day.lost for day in days), "lost"),
+            (panels[3], sum(day.finished_twice for day in days), "twice"),
+        ):
+            ink = STATE_COLOURS[state if number else "done"]
+            weight = "bold" if number else "normal"
+            axes.text(0.5, row, f"{number:,}", ha="center", va="center", fontsize=11, color=ink, weight=weight)
+    panels[0].set(xscale="log", xlim=(5e-4, 3e3))
+    panels[0].set_xticks([0.001, 0.1, 10, 1000], ["1 ms", "0.1 s", "10 s", "17 min"])
+    panels[1].set(xscale="log", xlim=(0.3, 3e3))
+    panels[1].set_xticks([1, 10, 100, 1000], ["1", "10", "100", "1000"])
+    panels[0].set_yticks(rows, names.values())
+    panels[0].set_ylim(len(names) - 0.5, -0.5)
+    for axes in panels[2:]:
+        axes.set(xlim=(0, 1), xticks=[])
+        axes.grid(visible=False)
+        axes.spines[["left", "bottom"]].set_visible(False)
+        axes.tick_params(left=False)
+    titles = (
+        "wait in peace\n(dot: half of them; line: 19 of 20)",
+        "after bad luck, a charge\nis made within (s)",
+        "lost",
+        "charged\ntwice",
+    )
+    for axes, title in zip(panels, titles, strict=True):
+        axes.set_title(title, fontsize=9, loc="left" if axes in panels[:2] else "center")
+    figure.legend(*panels[0].get_legend_handles_labels(), frameon=False, fontsize=9, ncols=2, loc="outside lower left")
+    return figure
+
+
+def _worst(days: Sequence[Measures]) -> float | None:
+    """The longest time until what was struck had been made good; None when something never was."""
+    found = [day.recovery_time for day in days]
+    known = [seconds for seconds in found if seconds is not None]
+    return max(known) if len(known) == len(found) else None

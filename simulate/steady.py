@@ -81,8 +81,8 @@ def why_not_steady(load: Load, servers: int) -> Refusal | None:
     memory = memory_jobs(load, servers)
     if load.jobs < MEMORIES * memory:
         return Refusal(
-            f"at a utilisation of {utilisation:.0%} and with such bursts the queue remembers some {memory:,.0f} jobs; "
-            f"{load.jobs:,} jobs say nothing about the long run, it takes {MEMORIES * memory:,.0f}"
+            f"at a utilisation of {utilisation:.0%} and arrivals like these the queue remembers some {memory:,.0f} "
+            f"jobs; {load.jobs:,} jobs say nothing about the long run, that takes {MEMORIES * memory:,.0f}"
         )
     return None
 

@@ -182,6 +182,15 @@ class TestBuilding:
         assert [cell.id for cell in book.cells[:2]] == ["cell-01", "cell-02"]
         assert [cell.source for cell in book.cells if "42" in "".join(t for t, _ in build.texts(cell))] == []
 
+    def test_a_cell_that_draws_is_folded_and_no_other(self, tmp_path):
+        draws = (
+            "from notebooks.showing import Picture\nfrom notebooks.drawing import sheet\nPicture(sheet()[0], 'empty')\n"
+        )
+        book = self.run(tmp_path, f"# %%\n{draws}{LESSON}")
+        assert [cell.metadata.get("jupyter") for cell in book.cells if cell.cell_type == "code"] == [
+            {"source_hidden": True}, None, None
+        ]  # fmt: skip
+
     def test_a_solution_that_is_wrong_is_found(self, tmp_path):
         with pytest.raises(build.Wrong, match="the solution does not satisfy the check"):
             self.run(tmp_path, LESSON.replace("return 42", "return 41"))

@@ -63,7 +63,7 @@ def _families(text: str) -> tuple[str, ...]:
     missing = throughput.missing(names)
     if missing:
         raise argparse.ArgumentTypeError(
-            f"{', '.join(missing)}: not installed here; pip install 'minique-queue[neighbours]', or leave it out"
+            f"{', '.join(missing)}: not installed here; pip install --editable '.[neighbours]', or leave it out"
         )
     return names
 

@@ -41,9 +41,12 @@ def comparisons(console: Out, found: Sequence[Comparison]) -> None:
         )
         for assumed in load.assumed:
             console.print(f"[bold]Job sizes[/]: {escape(assumed)}.")
+        unsettled: dict[str, list[str]] = {}
         for one in comparison.estimates:
             if isinstance(one.long_run, Refusal):
-                console.print(f"[bold]No long run of {one.design}[/]: {one.long_run.why}.")
+                unsettled.setdefault(one.long_run.why, []).append(one.design)
+        for why, designs in unsettled.items():
+            console.print(f"[bold]No long run of {', '.join(designs)}[/]: {why}.")
         settled = [one for one in comparison.estimates if one.warm_up_jobs is not None]
         if settled:
             cut = ", ".join(f"{one.design} {one.warm_up_jobs:,}" for one in settled)
@@ -88,8 +91,8 @@ def comparison_table(comparison: Comparison) -> Table:
     whole = Table(title=title, title_justify="left", title_style="bold")
     whole.add_column("")
     for outcome in comparison.outcomes:
-        whole.add_column(f"{outcome.design}\n({rung(outcome.rung)})", justify="right")
-    whole.add_column("ideal", justify="right", style="dim")
+        whole.add_column(f"{outcome.design}\n({rung(outcome.rung)})", justify="right", no_wrap=True)
+    whole.add_column("ideal", justify="right", style="dim", no_wrap=True)
     both = list(zip(comparison.outcomes, comparison.estimates, strict=True))
 
     def row(name: str, cell: Callable[[Outcome, Estimates], str], ideal: str = "", last: bool = False) -> None:

@@ -177,7 +177,7 @@ def test_a_library_that_is_not_here_is_asked_for_by_its_extra(
     monkeypatch.setattr(throughput, "missing", lambda names: list(names))
     with pytest.raises(SystemExit):
         cli.main(["bench", "throughput", "--against", "huey,rq"])
-    assert "huey, rq: not installed here; pip install 'minique-queue[neighbours]'" in capsys.readouterr().err
+    assert "huey, rq: not installed here; pip install --editable '.[neighbours]'" in capsys.readouterr().err
 
 
 def test_all_subjects_at_once_are_no_single_document(capsys: pytest.CaptureFixture[str]) -> None:
