@@ -40,7 +40,7 @@ MAP = FOLDER / "README.md"
 LONGEST_SECONDS = 300  # for one cell, on a busy machine
 LARGEST_BYTES = 400_000  # of a built lesson: somebody reads it on a telephone
 THUMBNAIL_PIXELS = 400
-THUMBNAIL_COLOURS = 48
+THUMBNAIL_COLOURS = 160
 
 SECTIONS = ("Predict", "Run", "Why", "Exercise", "What we now promise, and what it costs")
 OPTIONAL = "Change one thing"  # between "Why" and "Exercise"
