@@ -24,9 +24,9 @@ import marshal
 import mmap
 import os
 import signal
-import struct
 import sys
 import tempfile
+import threading
 import traceback
 import types
 from collections.abc import Callable, Sequence
@@ -39,7 +39,8 @@ from minique.clock import SystemClock
 from minique.errors import UnknownJobClass, UsageError
 from minique.importing import import_modules
 from minique.job_class import JobClass, with_options
-from minique.perform import SOFTWARE_ERROR, Context, Outcome, Raised, Returned, run
+from minique.perform import RETURNED_NOTHING, SOFTWARE_ERROR, Context, Outcome, Raised, Returned, run
+from minique.quick import maker
 from minique.registry import Registry, default_registry
 
 FRAME_LIMIT_BYTES = 16 * 1024 * 1024
@@ -60,37 +61,27 @@ class Page:
     Each value is eight bytes, aligned and in the machine's own order, so that it is read and written at one go.
     """
 
-    _LEASE_UNTIL, _BEGUN = struct.Struct("d"), struct.Struct("Q")
     _SIZE_BYTES = 16
 
     def __init__(self, descriptor: int | None = None) -> None:
         self.descriptor = _shared_memory(self._SIZE_BYTES) if descriptor is None else descriptor
         self._memory = mmap.mmap(self.descriptor, self._SIZE_BYTES)
+        whole = memoryview(self._memory)
+        self.lease_until = whole[:8].cast("d")
+        """One value: until when the running job's lease stands, on the elapsed clock, which processes here share."""
+        self.begun = whole[8:].cast("Q")
+        """One value: the number of the task that a child began last. One that it never began was no attempt."""
+        whole.release()
         self._is_open = True
 
-    @property
-    def lease_until(self) -> float:
-        """How long the lease of the running job stands, on the elapsed clock, which all processes here share."""
-        found: float = self._LEASE_UNTIL.unpack_from(self._memory, 0)[0]
-        return found
-
-    @lease_until.setter
-    def lease_until(self, until: float) -> None:
-        self._LEASE_UNTIL.pack_into(self._memory, 0, until)
-
-    @property
-    def begun(self) -> int:
-        """The number of the task that a child began last: one that it never began was no attempt."""
-        found: int = self._BEGUN.unpack_from(self._memory, 8)[0]
-        return found
-
-    @begun.setter
-    def begun(self, number: int) -> None:
-        self._BEGUN.pack_into(self._memory, 8, number)
+    def lease_is_until(self) -> float:
+        return self.lease_until[0]
 
     def close(self) -> None:
         if self._is_open:
             self._is_open = False
+            self.lease_until.release()
+            self.begun.release()
             self._memory.close()
             os.close(self.descriptor)
 
@@ -114,22 +105,17 @@ def live(
     ending_write: int,
     page: Page,
     tasks: int,
-    get_ready: Callable[[], Registry],
-    announces: bool,
+    registry: Registry,
+    hooks: Sequence[Callable[[], object]],
 ) -> NoReturn:
-    """Get ready, run so many tasks, and exit; earlier when the parent closes its end."""
+    """Call the hooks and say that all is ready, if there are any; run so many tasks, and exit.
+
+    Earlier when the parent closes its end.
+    """
     exit_code = SOFTWARE_ERROR
     try:
         _leave_the_parent(parent)
-        try:
-            registry = get_ready()
-        except BaseException as error:
-            # Also SystemExit. It is for the parent to tell: this child is one of many that will fare alike.
-            text = str(error) if isinstance(error, UsageError) else traceback.format_exc()
-            write_frame(ending_write, ["Unready", text])
-        else:
-            if announces:
-                write_frame(ending_write, ["Ready"])
+        if not hooks or _is_ready(hooks, ending_write):
             _serve(task_read, ending_write, page, tasks, registry)
             exit_code = 0
     except BaseException:
@@ -139,60 +125,79 @@ def live(
             sys.stderr.flush()
     finally:
         # Without the parent's exit handlers, and without waiting for threads that a job left.
-        os._exit(exit_code)
+        _exit(exit_code)
+
+
+def _is_ready(hooks: Sequence[Callable[[], object]], ending_write: int) -> bool:
+    try:
+        for hook in hooks:
+            hook()
+    except BaseException as error:
+        # Also SystemExit. It is for the parent to tell: this child is one of many that will fare alike.
+        text = str(error) if isinstance(error, UsageError) else traceback.format_exc()
+        write_frame(ending_write, ["Unready", text])
+        return False
+    write_frame(ending_write, ["Ready"])
+    return True
 
 
 def _serve(task_read: int, ending_write: int, page: Page, tasks: int, registry: Registry) -> None:
-    clock = SystemClock()
     for _ in range(tasks):
         frame = _next_frame(task_read)
         if frame is None:
             return  # the parent wants no more
         number, name, context, call = marshal.loads(frame)
-        read = Call(*call)
-        page.begun = number
+        read = _call(call)
+        page.begun[0] = number
         outcome: Outcome
         try:
-            job_class = with_options(registry.get(name), read)
+            job_class = registry.get(name)
+            if read.options:
+                job_class = with_options(job_class, read)
         except (UnknownJobClass, Unreadable) as error:
             # The parent knew it; here other modules were imported, or other versions of them.
             outcome = Raised(type(error).__name__, f"{error}. Does the child import the module that defines it?", "")
         else:
-            outcome = run(job_class, Context(*context), read, lambda: page.lease_until, clock)
+            outcome = run(job_class, _context(context), read, page.lease_is_until, _clock)
         for stream in (sys.stdout, sys.stderr):
             try:
                 stream.flush()
             except Exception:
                 pass  # a job may have closed it, and has done its work all the same
-        if type(outcome) is Returned and not outcome.follow_ups:
-            frame = with_length(_RETURNED + outcome.result.encode())
-        else:
-            frame = framed([type(outcome).__name__, *outcome])
-        if len(frame) > FRAME_LIMIT_BYTES:
-            told = (
-                f"the result and the follow-ups of {name} take {len(frame):,} bytes: have fewer or smaller follow-ups"
-            )
-            frame = framed(["Raised", "TooLarge", told, "", False])
-        write_all(ending_write, frame)
+        write_all(ending_write, _NOTHING if outcome is RETURNED_NOTHING else _told(name, outcome))
+
+
+def _told(name: str, outcome: Outcome) -> bytes:
+    """The frame that tells the parent how a job of that name ended."""
+    if type(outcome) is Returned and not outcome.follow_ups:
+        frame = with_length(_RETURNED + outcome.result.encode())
+    else:
+        frame = framed([type(outcome).__name__, *outcome])
+    if len(frame) > FRAME_LIMIT_BYTES:
+        told = f"the result and the follow-ups of {name} take {len(frame):,} bytes: have fewer or smaller follow-ups"
+        frame = framed(["Raised", "TooLarge", told, "", False])
+    return frame
 
 
 def _leave_the_parent(parent: int) -> None:
     """Own process group, default signals, and no life after the parent's."""
     try:
-        os.setpgid(0, 0)
+        _setpgid(0, 0)
     except OSError:
         pass
-    signal.set_wakeup_fd(-1)
+    _set_wakeup_fd(-1)
     for number in _SIGNALS:
         _set_signal(number, _SIG_DFL)
-    if _prctl:
+    if _prctl is not None:
         _prctl(_PR_SET_PDEATHSIG, _SIGKILL)
-    if os.getppid() != parent:
-        os._exit(0)  # it died before the line above
+    if _getppid() != parent:
+        _exit(0)  # it died before the line above
 
 
 # What a child does once is cold code, and each page that it touches first is copied for it. So what can be made
-# beforehand is made here, and signals are set without the detour through enums.
+# beforehand is made here, functions are not looked up in their modules, and signals are set without the detour through
+# enums.
+_exit, _setpgid, _getppid, _set_wakeup_fd = os._exit, os.setpgid, os.getppid, signal.set_wakeup_fd
 _SIGNALS = tuple(map(int, (
     signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2,
     signal.SIGCONT,
@@ -200,7 +205,9 @@ _SIGNALS = tuple(map(int, (
 _SIG_DFL, _SIGKILL, _SIGTTIN = int(signal.SIG_DFL), int(signal.SIGKILL), int(signal.SIGTTIN)
 _set_signal: Callable[[int, int], object] = sys.modules.get("_signal", signal).signal  # beneath signal.signal
 _PR_SET_PDEATHSIG = 1
-_prctl = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else None
+_prctl = ctypes.PyDLL(None).prctl if sys.platform == "linux" else None
+_clock = SystemClock()
+_call, _context = maker(Call), maker(Context)
 
 
 def show_stacks_on_ttin(and_call_the_handler: bool = False) -> None:
@@ -218,7 +225,7 @@ def main(arguments: Sequence[str]) -> NoReturn:
     for descriptor in (task_read, ending_write, memory):
         os.set_inheritable(descriptor, False)  # not for the programs that jobs start
 
-    def get_ready() -> Registry:
+    def get_ready() -> None:
         frame = _next_frame(task_read)
         if frame is None:
             os._exit(0)  # the parent ended meanwhile
@@ -230,9 +237,8 @@ def main(arguments: Sequence[str]) -> NoReturn:
         # Nothing was forked; yet this is where applications make their connections, and a child is a child.
         for hook in default_registry.hooks.of_after_fork_in_child:
             hook()
-        return default_registry
 
-    live(parent, task_read, ending_write, Page(memory), tasks, get_ready, announces=True)
+    live(parent, task_read, ending_write, Page(memory), tasks, default_registry, [get_ready])
 
 
 def rehearse() -> None:
@@ -253,12 +259,20 @@ def rehearse() -> None:
         os.close(read)
         os.close(write)
         page.close()
+    after_fork = getattr(threading, "_after_fork", None)
+    if after_fork and threading.active_count() == 1:
+        # Python calls this in each child, and nowhere else. Here it changes nothing; unrehearsed, it is the cause of a
+        # sixth of all the pages that are copied for a bare child.
+        for _ in range(REHEARSALS):
+            after_fork()
 
 
 # Frames.
 
 
 _RETURNED = b"="
+_FIRST_READ_BYTES = 448
+"""Most frames to a child are shorter. Python has room for so little at hand, and touches less for it."""
 
 
 def for_child(*values: Any) -> bytes:
@@ -275,18 +289,22 @@ def with_length(text: bytes) -> bytes:
     return len(text).to_bytes(4, "big") + text
 
 
+_NOTHING = with_length(_RETURNED + RETURNED_NOTHING.result.encode())
+
+
 def write_frame(descriptor: int, value: object) -> None:
     write_all(descriptor, framed(value))
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]
+    sent = os.write(descriptor, data)
+    while sent < len(data):
+        sent += os.write(descriptor, data[sent:])
 
 
 def _next_frame(descriptor: int) -> bytes | None:
     """Wait for one frame and return its text; None when the other side is gone. It sends no more than one at a time."""
-    received: bytes | None = os.read(descriptor, 65536)
+    received: bytes | None = os.read(descriptor, _FIRST_READ_BYTES)
     if received and len(received) < 4:
         received += _exactly(descriptor, 4 - len(received)) or b""
     if not received or len(received) < 4:

@@ -157,7 +157,7 @@ class Raised(NamedTuple):
 
 Outcome = Returned | Dropped | Raised
 
-_RETURNED_NOTHING = Returned("null")
+RETURNED_NOTHING = Returned("null")
 
 _forks = 0
 """How many forks lie between this process and the first; asking the system who one is would take longer than most of
@@ -212,7 +212,7 @@ def run(
         _current.reset(token)
     follow_ups = running.follow_ups
     if result is None:
-        return Returned("null", follow_ups) if follow_ups else _RETURNED_NOTHING
+        return Returned("null", follow_ups) if follow_ups else RETURNED_NOTHING
     try:
         check_value(result, f"the result of {job_class.name}")
         text = as_json(result)

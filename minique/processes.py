@@ -50,7 +50,7 @@ FORK_JOBS_PER_CHILD = 1
 SPAWN_JOBS_PER_CHILD = 100  # a fresh interpreter with an application's modules costs a hundred times a fork, and more
 START_TIMEOUT_SECONDS = 60.0
 """A child that is not ready by then never will be."""
-FORKS_AHEAD = 8
+FORKS_AHEAD = 16
 """So many are forked in a row while jobs are short: what a worker writes to is copied once after a fork, and of several
 in a row only after the last."""
 COUNT_EVERY_SECONDS = 1.0
@@ -198,7 +198,7 @@ class _InChildren:
         self._hand_over()
 
     def leased(self, until: float) -> None:
-        self._page.lease_until = until
+        self._page.lease_until[0] = until
 
     def poll(self) -> Ending | None:
         child = self._serving
@@ -210,7 +210,7 @@ class _InChildren:
         self._is_running = False
         if isinstance(ending, Died):
             self._dismiss(child)  # also one that works on: its job's next attempt must not run beside it
-            if self._page.begun != self._number and not self._was_killed and self._tries < CHILDREN_IN_A_ROW:
+            if self._page.begun[0] != self._number and not self._was_killed and self._tries < CHILDREN_IN_A_ROW:
                 # It died idle, in the moment in which the task was on its way.
                 self._hand_over()
                 return None
@@ -352,12 +352,6 @@ class Forks(_InChildren):
         # Without hooks nothing can go wrong in it, and nobody need wait for its word.
         hooks = (*self._registry.hooks.of_after_fork_in_child, *self._after_fork_in_child)
         announces = bool(hooks)
-
-        def get_ready() -> Registry:
-            for hook in hooks:
-                hook()
-            return self._registry
-
         # What stands in a buffer would be written by both.
         sys.stdout.flush()
         sys.stderr.flush()
@@ -365,7 +359,7 @@ class Forks(_InChildren):
         pipes = [_Pipes() for _ in range(number)]
         parents = [end for child in self._children() for end in child.descriptors()]
         parents += [end for one in pipes for end in one]
-        parent, pids = os.getpid(), list[int]()
+        parent, pids, close = os.getpid(), list[int](), os.close
         trouble: ChildNotReady | None = None
         for own in pipes:
             try:
@@ -386,8 +380,8 @@ class Forks(_InChildren):
                 task_read, ending_write = own.task_read, own.ending_write
                 for end in parents:
                     if end != task_read and end != ending_write:
-                        os.close(end)
-                live(parent, task_read, ending_write, self._page, self._jobs_per_child, get_ready, announces)
+                        close(end)
+                live(parent, task_read, ending_write, self._page, self._jobs_per_child, self._registry, hooks)
             pids.append(pid)
         for own in pipes[len(pids) :]:
             own.close()

@@ -12,8 +12,9 @@ import os
 import re
 from collections import deque
 from collections.abc import Callable, Sequence
+from socket import SocketType
 from typing import Any
-from weakref import WeakSet
+from weakref import ref
 
 import redis
 from redis.backoff import NoBackoff
@@ -65,7 +66,6 @@ class Server:
             raise UsageError(f"the server's address {without_password(url)!r} is not understood: {error}") from None
         self.url = url
         self._idle: deque[Connection] = deque()
-        _servers.add(self)
 
     def __str__(self) -> str:
         return without_password(self.url)
@@ -116,6 +116,7 @@ class Server:
             return self._idle.pop()
         except IndexError:
             connection: Connection = self._pool.connection_class(**self._pool.connection_kwargs)
+            _connections.append(ref(connection, _connections.remove))
             return connection
 
     def give_back(self, connection: Connection) -> None:
@@ -155,34 +156,25 @@ class Server:
         return replies
 
 
-_servers: WeakSet[Server] = WeakSet()
-_ears: WeakSet[BellEar] = WeakSet()
+_connections: list[ref[Connection]] = []
+"""All that were made here and are in use."""
+_close, _detach = os.close, SocketType.detach  # beneath socket.socket
 
 
 def _close_what_is_the_parents() -> None:
     """In a forked child: what the child wrote there, or held open after the parent's death, would be the parent's word.
 
-    To the server and the parent the connection goes on. Asking the client library to close its end would cost as much
-    as half a fork: whatever a child touches first is copied for it.
+    To the server and the parent the connection goes on; here it is one that is not connected, and will be when somebody
+    uses it. Asking the client library for that would cost as much as half a fork: whatever a child touches first is
+    copied for it.
     """
-    for server in _servers:
-        while server._idle:
-            _let_go(server._idle.pop())
-    for ear in _ears:
-        _let_go(ear._connection)
-
-
-def _let_go(connection: Connection) -> None:
-    _parents.append(connection)  # or it would be tidied up after all
-    try:
-        socket = connection._get_socket()
-        if socket is not None and socket.fileno() >= 0:
-            os.close(socket.detach())
-    except (AttributeError, OSError):
-        pass  # one without a socket, such as that of a simulated server, must not keep the others open
-
-
-_parents: list[Connection] = []
+    for one in _connections:
+        connection = one()
+        # One without a socket, such as that of a simulated server, must not keep the others open.
+        socket = getattr(connection, "_sock", None)
+        if connection is not None and socket is not None:
+            connection._sock = None
+            _close(_detach(socket))
 
 
 if hasattr(os, "register_at_fork"):  # where there are forks
@@ -206,7 +198,6 @@ class BellEar:
         self._behind = () if behind is None else (behind,)
         self.said: list[Any] = []
         self._connection = server.take()
-        _ears.add(self)
         try:
             if not self._connection.is_connected:
                 self._connection.connect()

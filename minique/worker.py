@@ -147,6 +147,8 @@ class Worker:
         self._batch_limit = min(self.settings.batch_limit, processes.most_ahead)
         # Of the latest job, so that it is read only once.
         self._parsed: _Parsed | None = None
+        self._prepared_seconds = 0.0
+        """For so long this process was busy with other children when the running job had begun: no time of its own."""
         self.asked_to_stop_at: float | None = None
         self._asked_to_kill = ""
         self.is_paused = False
@@ -237,10 +239,9 @@ class Worker:
         asked_to_kill, self._asked_to_kill = self._asked_to_kill, ""
         if state.running is None:
             return
-        ending = self.processes.poll()
-        if ending is not None:
+        if (ending := self.processes.poll()) is not None:
             self._go_on(self._end(state.running, ending), now, starts=False)
-            self._learn(now - state.started_at)
+            self._learn(now - state.started_at - self._prepared_seconds)
         if ending is not None or state.killed:
             return
         timeout = self._job_class(state.running).timeout
@@ -354,8 +355,9 @@ class Worker:
                 self.processes.give(task)
                 ending = self.processes.poll()
                 if ending is None:
-                    held, limit = self.state.held, self.state.limit
-                    self.processes.prepare(max(limit, 1 + len(held)) if held else limit)
+                    now = self.clock.elapsed()
+                    self.processes.prepare(max(self.state.limit, 1 + len(self.state.held)))
+                    self._prepared_seconds = self.clock.elapsed() - now
                     return
                 end = self._end(job, ending)
             done += 1

@@ -64,8 +64,10 @@ class OnCue:
 
     in_line = False
 
-    def __init__(self, most_ahead: int = 1) -> None:
+    def __init__(self, most_ahead: int = 1, seconds_to_prepare: float = 0.0, clock: ManualClock | None = None) -> None:
         self.most_ahead = most_ahead
+        self._seconds_to_prepare = seconds_to_prepare
+        self._clock = clock or ManualClock()
         self.given: list[Task] = []
         self.prepared = 0
         self.kills = 0
@@ -84,6 +86,8 @@ class OnCue:
 
     def prepare(self, tasks: int = 1) -> None:
         self.prepared += 1
+        if self._running:
+            self._clock.advance(self._seconds_to_prepare)
 
     def leased(self, until: float) -> None:
         self.leases.append(until)

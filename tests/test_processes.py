@@ -995,14 +995,13 @@ def end():
     while processes.poll() is None:
         time.sleep(0.001)
 
-processes = Forks(registry)
 """
 
 
-def parent_process(text: str) -> subprocess.Popen[str]:
+def parent_process(text: str, before: str = "") -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": ""}
     return subprocess.Popen(
-        [sys.executable, "-c", PARENT + text],
+        [sys.executable, "-c", f"{PARENT}{before}processes = Forks(registry)\n{text}"],
         env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -1036,6 +1035,25 @@ class TestAsAProcess:
         )
         output, errors = parent.communicate(timeout=PATIENCE_SECONDS)
         assert (output, errors) == ("1\n", "")
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="how many pages are copied is the system's business")
+    def test_all_that_is_done_for_a_job_touches_little_more_than_a_bare_child_does(self) -> None:
+        # given as many bare children as there are jobs, of the same process before it was made ready to fork
+        parent = parent_process(
+            before="import resource\n"
+            "def copied():\n    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt\n"
+            "registry.add(job(registry=Registry(), name='nothing')(lambda: None).job_class)\n"
+            "for _ in range(64):\n"
+            "    pid = os.fork()\n    if not pid:\n        os._exit(0)\n    os.waitpid(pid, 0)\n"
+            "bare = copied()\n",
+            text="for _ in range(64):\n    give('nothing')\n    processes.prepare(tasks=64)\n    end()\n"
+            "processes.close()\n"
+            "print(bare, copied() - bare)\n",
+        )
+        output, errors = parent.communicate(timeout=PATIENCE_SECONDS)
+        assert errors == ""
+        bare, ours = map(int, output.split())
+        assert ours <= 1.25 * bare
 
     @needs_proc
     @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of their parent's death")

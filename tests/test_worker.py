@@ -229,6 +229,15 @@ class TestShortJobsInChildren:
             cue.ends()
         assert {arrow.limit for arrow in stage.store.arrows(Claim)} == {1}
 
+    def test_what_the_worker_takes_for_the_next_children_is_no_time_of_the_job(self, stage, work):
+        cue = OnCue(most_ahead=8, seconds_to_prepare=10 * BATCH_SECONDS, clock=stage.clock)
+        stage.mq.enqueue_many(work, [(n,) for n in range(3)])
+        worker = stage.worker(processes=cue)
+        for _ in range(2):
+            worker.tick()
+            cue.ends()
+        assert [arrow.limit for arrow in stage.store.arrows(Claim)] == [1, 2]
+
 
 class TestInLine:
     def test_a_batch_is_completed_and_the_next_claimed_in_one_trip(self, stage, work):

@@ -72,7 +72,7 @@ def test_short_jobs_are_claimed_together_and_their_children_forked_in_a_row() ->
     # time. The worker hears of one job's end when it has forked, and the work in it was done meanwhile.
     assert int(BATCH_SECONDS / (each + 0.0001)) == 4
     assert starts[-1] - starts[-1 - FORKS_AHEAD] == pytest.approx(
-        FORKS_AHEAD * (each + costs.fork_in_a_row) + (FORKS_AHEAD - 1) * 0.0001 + 2 * costs.round_trip
+        FORKS_AHEAD * (each + costs.fork_in_a_row) + (FORKS_AHEAD - 1) * 0.0001 + FORKS_AHEAD // 4 * costs.round_trip
     )
 
 
