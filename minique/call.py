@@ -98,12 +98,6 @@ def write_call(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], slot: 
 # Binding arguments.
 
 
-def named_arguments(
-    signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> list[tuple[str, Any]]:
-    return list(signature.bind(*args, **kwargs).arguments.items())
-
-
 def quick_check(signature: inspect.Signature) -> Callable[..., None]:
     """A function that takes what the signature takes and does nothing: binding by a call is 80 times as fast."""
     parts: list[str] = []

@@ -46,7 +46,7 @@ def run(
     while not stopping():
         try:
             rest = part.tick()
-            if pause_seconds:
+            if pause_seconds and not stopping():  # one that is to stop may not have asked
                 pause_seconds = 0.0
                 events.emit("reachable")
             wait(rest, part.bell())

@@ -213,8 +213,11 @@ class BellEar:
         return int(self._connection._get_socket().fileno())  # type: ignore[union-attr]
 
     def is_over(self) -> bool:
-        """Whether the answer is here already, and perhaps read from the socket with what came before it."""
-        return bool(self._connection.can_read(0))
+        """Whether the answer is here already, and perhaps read from the socket with what came before it; or lost."""
+        try:
+            return bool(self._connection.can_read(0))
+        except (redis.RedisError, OSError):
+            return True
 
     def hear(self) -> bool:
         try:

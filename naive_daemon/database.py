@@ -129,3 +129,8 @@ class Database:
     def close(self) -> None:
         """Lets go of the file."""
         self._connection.close()
+
+    def __del__(self) -> None:
+        # A table in memory ends with whoever holds it. Of a file that is left open, Python 3.13 and later warn.
+        if self.path == ":memory:":
+            self._connection.close()

@@ -337,6 +337,19 @@ def test_a_job_that_comes_in_the_moment_of_listening_is_claimed_at_once(listener
     assert bells(listener) == set()
 
 
+def test_a_connection_that_is_lost_in_the_moment_of_listening_is_made_anew(listener, monkeypatch):
+    def is_over(ear: BellEar) -> bool:
+        listener.server.call_one("CLIENT", "KILL", "ID", ear._number)
+        assert select.select([ear], [], [], 10)[0]
+        return undisturbed(ear)
+
+    undisturbed = BellEar.is_over
+    monkeypatch.setattr(BellEar, "is_over", is_over)
+    assert look(listener).jobs == ()
+    enqueue(listener, "a")
+    assert ids(look(listener, 2)) == ["a"]
+
+
 def test_a_store_that_begins_nothing_makes_the_trip():
     store = MemoryStore()
     enqueue(store, "a")

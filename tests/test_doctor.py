@@ -460,6 +460,7 @@ class TestRealJobs:
         """Jobs pass through all states in thousands while the doctor looks again and again."""
         with connect(minique.url, minique.namespace) as mq:
             workers = [minique.start("worker", "--mode", "inline") for _ in range(2)]
+            until(lambda: len(mq.overview().workers) == 2, PATIENCE_SECONDS)
             looks = 0
             for _ in range(8):
                 mq.enqueue_many(send_welcome, [(n,) for n in range(400)])

@@ -81,9 +81,12 @@ class TestRun:
         assert Story().waits == []
 
     def test_an_unreachable_server_is_said_once_and_again_when_it_is_back(self):
-        story = Story(1.0, lost(), lost(), lost(), 1.0, 1.0, lost(), 1.0)
+        story = Story(1.0, lost(), lost(), lost(), 1.0, 1.0, lost(), 1.0, 1.0)
         assert [name for name, _ in story.told] == ["unreachable", "reachable", "unreachable", "reachable"]
         assert "no answer from the server" in str(story.told[0][1]["error"])
+
+    def test_a_part_that_ends_meanwhile_has_perhaps_not_asked_and_says_nothing(self):
+        assert [name for name, _ in Story(lost(), 1.0).told] == ["unreachable"]
 
     def test_pauses_grow_up_to_five_seconds_and_start_small_again(self):
         story = Story(*[lost() for _ in range(12)], 1.0, lost())
@@ -105,13 +108,13 @@ class TestRun:
             if number == 1:
                 raise lost()
 
-        story = Story(1.0, 1.0, bell="mail", wait=wait)
+        story = Story(1.0, 1.0, 1.0, bell="mail", wait=wait)
         assert [name for name, _ in story.told] == ["unreachable", "reachable"]
-        assert len(story.waits) == 3  # the one that failed, a pause, the next rest
+        assert len(story.waits) == 4  # the one that failed, a pause, the next rests
 
     def test_a_server_that_refuses_is_waited_out_too(self):
         # A newer release may be rolling its layout back; a worker that exits helps nobody.
-        story = Story(LayoutMismatch("layout 2"), 1.0)
+        story = Story(LayoutMismatch("layout 2"), 1.0, 1.0)
         assert [name for name, _ in story.told] == ["unreachable", "reachable"]
 
     def test_a_mistake_of_ours_is_not_hidden(self):
