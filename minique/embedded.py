@@ -16,6 +16,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import redis
+
 from minique.errors import Unreachable, UsageError
 from minique.wire import Server
 
@@ -57,7 +59,7 @@ def _answers(server: Server) -> bool:
     try:
         return bool(server.call_one("PING") == "PONG")
     except Unreachable as error:
-        return "LOADING" in str(error)  # it runs, and reads its data
+        return isinstance(error.__cause__, redis.exceptions.BusyLoadingError)  # it runs, and reads its data
 
 
 def _start(path: Path, socket: str) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -81,7 +83,17 @@ class TestServers:
             mq.overview()
 
     @pytest.mark.parametrize(
-        "url", ["http://here", "localhost:6379", "redis", "memory", "memory:", "://", "redis://host:port"]
+        "url",
+        [
+            "http://here",
+            "localhost:6379",
+            "redis",
+            "memory",
+            "memory:",
+            "://",
+            "redis://host:port",
+            "redis://host/jobs",
+        ],
     )
     def test_an_address_that_is_not_understood_is_refused(self, url):
         with pytest.raises(UsageError, match="is not understood"):
@@ -262,6 +274,24 @@ class TestEmbedded:
         with connect(f"embedded://{folder}") as mq:
             assert mq.job(handle.id).state() == "queued"
         embedded.stop(str(folder))
+
+    def test_one_that_still_reads_its_data_is_not_started_again(self, folder):
+        """A second server on the same append-only file would ruin it."""
+        folder.mkdir()
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(folder / "valkey.sock"))
+            listener.listen()
+
+            def answer() -> None:
+                for _ in range(2):  # the client library asks a second time, on a new connection
+                    accepted, _ = listener.accept()
+                    with accepted:
+                        while accepted.recv(4096):
+                            accepted.sendall(b"-LOADING Valkey is loading the dataset in memory\r\n" * 3)
+
+            threading.Thread(target=answer, daemon=True).start()
+            embedded.start(str(folder))
+        assert str(folder) not in embedded._started
 
     def test_a_path_may_be_relative_and_two_names_of_one_folder_are_one(self, folder, monkeypatch):
         monkeypatch.chdir(folder.parent)
