@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from socket import SocketType
 from typing import Any
+from urllib.parse import urlsplit
 from weakref import ref
 
 import redis
@@ -43,6 +44,12 @@ _PASSING = (
 _PASSING_WORDS = ("MISCONF", "NOREPLICAS", "BUSY ")
 
 
+def _is_passing(reply: Any) -> bool:
+    return isinstance(reply, redis.RedisError) and (
+        isinstance(reply, _PASSING) or str(reply).startswith(_PASSING_WORDS)
+    )
+
+
 class Server:
     """A server that can be called, from any thread and on either side of a fork.
 
@@ -61,6 +68,10 @@ class Server:
         if not url.startswith("unix://"):
             settings["socket_keepalive"] = True
         try:
+            database = "" if url.startswith("unix://") else urlsplit(url).path.strip("/")
+            if database and not database.isdecimal():
+                # The client library takes number 0 then, and nobody would know where the jobs are.
+                raise ValueError(f"{database!r} is not the number of a database")
             self._pool = redis.ConnectionPool.from_url(url, **{**settings, **options})
         except ValueError as error:
             raise UsageError(f"the server's address {without_password(url)!r} is not understood: {error}") from None
@@ -91,18 +102,20 @@ class Server:
                 # Most often a connection that the server closed while it was idle.
                 connection.disconnect()
                 replies = self._exchange(connection, commands)
-        except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
+        except (redis.ConnectionError, redis.TimeoutError, redis.exceptions.InvalidResponse, OSError) as error:
             connection.disconnect()
             raise self.unreachable(error) from error
+        except redis.RedisError as error:
+            # While it connected: its database is out of range. What a command is told stands among its replies.
+            connection.disconnect()
+            raise ServerError(f"the server at {self} refused: {error}") from error
         except BaseException:
             # A reply may still be on its way, and must not be taken for the answer to the next question.
             connection.disconnect()
             raise
         self.give_back(connection)
         for reply in replies:
-            if isinstance(reply, redis.RedisError) and (
-                isinstance(reply, _PASSING) or str(reply).startswith(_PASSING_WORDS)
-            ):
+            if _is_passing(reply):
                 raise self.unreachable(reply) from reply
         return replies
 
@@ -123,6 +136,12 @@ class Server:
         self._idle.append(connection)
 
     def unreachable(self, error: BaseException) -> Unreachable:
+        if isinstance(error, redis.AuthenticationError):
+            return Unreachable(f"the server at {self} lets nobody in by this user and password: {error}")
+        if isinstance(error, redis.exceptions.InvalidResponse):
+            return Unreachable(f"what answers at {self} is no Redis or Valkey server: {error}")
+        if _is_passing(error):
+            return Unreachable(f"the server at {self} cannot serve for the moment: {error}")
         return Unreachable(f"no answer from the server at {self}: {error}")
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -100,7 +101,7 @@ def test_an_error_stands_in_the_place_of_its_reply_and_the_others_are_kept(serve
 def test_a_server_that_cannot_serve_for_the_moment_counts_as_unreachable(server):
     server.call_one("CONFIG", "SET", "maxmemory", "1")
     try:
-        with pytest.raises(Unreachable, match="maxmemory"):
+        with pytest.raises(Unreachable, match=r"cannot serve for the moment: .*maxmemory"):
             server.call_one("SET", "a", "b")
     finally:
         server.call_one("CONFIG", "SET", "maxmemory", "0")
@@ -154,6 +155,41 @@ def test_an_unreachable_server_is_named_without_its_password():
         with pytest.raises(Unreachable, match=rf"redis://user:\*\*\*@127.0.0.1:{port}/0") as caught:
             attempt()
         assert "secret" not in str(caught.value)
+
+
+def test_a_database_that_is_not_there_is_an_answer(valkey):
+    far = Server(f"{valkey.url}?db=99")
+    with pytest.raises(ServerError, match=r"refused: .*DB index is out of range") as caught:
+        far.call_one("PING")
+    assert not isinstance(caught.value, Unreachable), "trying again does not help"
+
+
+def test_what_answers_in_another_protocol_is_unreachable_and_named():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        url = f"redis://127.0.0.1:{port}/1"
+
+        def answer() -> None:
+            for _ in range(2):
+                accepted, _ = listener.accept()
+                with accepted:
+                    accepted.recv(4096)
+                    accepted.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        for attempt in (lambda: Server(url).call_one("PING"), lambda: RedisStore(Server(url)).listen("mail", 1)):
+            with pytest.raises(Unreachable, match=f"what answers at redis://127.0.0.1:{port}/1 is no Redis or Valkey"):
+                attempt()
+        thread.join(timeout=10)
+
+
+def test_a_wrong_password_is_not_called_a_server_that_gives_no_answer(server, valkey):
+    server.call_one("ACL", "SETUSER", "shop", "on", ">right", "~*", "+@all")
+    with pytest.raises(Unreachable, match=r"lets nobody in by this user and password: ") as caught:
+        Server(valkey.url.replace("unix://", "unix://shop:wrong@")).call_one("PING")
+    server.call_one("ACL", "DELUSER", "shop")
+    assert "wrong" not in str(caught.value).partition(":***@")[0]
 
 
 def test_a_socket_that_is_not_there_is_unreachable(tmp_path):
