@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import datetime
-from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar
+from functools import partial, update_wrapper
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from minique.backoff import Backoff
 from minique.errors import UsageError
-from minique.job_class import RESULT_LIFETIME_SECONDS, JobClass, Unique
+from minique.job_class import RESULT_LIFETIME_SECONDS, JobClass, Unique, source_file_of
 from minique.perform import RunningJob
 from minique.registry import Registry, default_registry
 from minique.when import Span, When
@@ -74,7 +74,7 @@ class Job:
             unique=cls.unique,
             hooks=cls.registry.hooks,
             before_enqueue=None if cls.before_enqueue is Job.before_enqueue else cls.before_enqueue,
-            source_file=_source_file(cls),
+            source_file=source_file_of(cls),
             qualified_name=cls.__qualname__,
         )
         cls.registry.add(cls.job_class)
@@ -123,15 +123,14 @@ class JobFunction(Generic[P, R]):
     """A function that can be called as before, or enqueued."""
 
     def __init__(self, function: Callable[P, R], job_class: JobClass) -> None:
-        self.function = function
-        self.job_class = job_class
-        self.__name__ = getattr(function, "__name__", job_class.name)
-        self.__doc__ = function.__doc__
-        self.__module__ = function.__module__
-        self.__wrapped__ = function
+        update_wrapper(self, function)
+        self.function, self.job_class = function, job_class
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.function(*args, **kwargs)
+
+    def __reduce__(self) -> str:
+        return str(self.job_class.qualified_name)  # pickled by its name, as functions are
 
     def __repr__(self) -> str:
         return f"<job {self.job_class.name}{self.job_class.signature}>"
@@ -151,6 +150,21 @@ class JobFunction(Generic[P, R]):
         return _client().enqueue_at(when, self, *args, **kwargs)
 
 
+class _AsyncJobFunction(JobFunction[P, R]):
+    """For type checkers: calling it makes a coroutine, and the job's result is what that returns."""
+
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...  # type: ignore[override, empty-body]
+
+
+class Decorator(Protocol):
+    """What `@job(…)` is: `send(7)` keeps its types, and so does `mq.enqueue(send, 7).result()`."""
+
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> _AsyncJobFunction[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> JobFunction[P, R]: ...
+
+
 def job(
     function: None = None,
     /,
@@ -164,7 +178,7 @@ def job(
     expires_in: Span | None = None,
     unique: Unique = False,
     registry: Registry = default_registry,
-) -> Callable[[Callable[P, R]], JobFunction[P, R]]:
+) -> Decorator:
     """Make a function into a job class: `@job(queue="mail")`. The decorated function still just calls.
 
     timeout, result_lifetime and expires_in are in seconds; what each option means stands at `JobClass`. Raises
@@ -190,13 +204,13 @@ def job(
             expires_in=expires_in,
             unique=unique,
             hooks=registry.hooks,
-            source_file=_source_file(function),
+            source_file=source_file_of(function),
             qualified_name=getattr(function, "__qualname__", its_name),
         )
         registry.add(job_class)
         return JobFunction(function, job_class)
 
-    return decorate
+    return decorate  # type: ignore[return-value]
 
 
 def _call(function: Callable[..., Any], running: RunningJob, /, *args: Any, **kwargs: Any) -> Any:
@@ -214,10 +228,3 @@ def _client() -> Client:
     if default_client is None:
         raise UsageError("there is no default client: import minique, or use connect().enqueue(…)")
     return default_client()
-
-
-def _source_file(thing: Any) -> str:
-    try:
-        return inspect.getsourcefile(thing) or ""
-    except (TypeError, OSError):  # typed into an interpreter, or made by a program
-        return ""

@@ -200,3 +200,10 @@ def with_options(job_class: JobClass, call: Call) -> JobClass:
         return job_class.using(**call.options)
     except (UsageError, TypeError) as error:
         raise Unreadable(f"the options in the body are wrong: {error}") from None
+
+
+def source_file_of(thing: Any) -> str:
+    try:
+        return inspect.getsourcefile(thing) or ""
+    except (TypeError, OSError):  # typed into an interpreter, or made by a program
+        return ""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -58,6 +60,10 @@ def returned(value):
     return Returned(json.dumps(value, separators=(",", ":")))
 
 
+@job(registry=Registry())
+def at_the_top() -> None: ...
+
+
 class TestDefining:
     def test_a_decorated_function_still_just_calls(self):
         @job(registry=Registry())
@@ -76,7 +82,12 @@ class TestDefining:
         decorated = job(registry=Registry())(add)
         assert (decorated.__name__, decorated.__doc__, decorated.__module__) == ("add", "Adds.", __name__)
         assert inspect.signature(decorated) == inspect.signature(add)
-        assert decorated.__wrapped__ is add
+        assert (decorated.__qualname__, decorated.__wrapped__) == (add.__qualname__, add)
+
+    def test_it_is_pickled_by_its_name_as_functions_are(self):
+        """`pool.submit(send, 7)` on a pool of processes."""
+        assert pickle.loads(pickle.dumps(at_the_top)) is at_the_top
+        assert copy.deepcopy(at_the_top) is at_the_top
 
     def test_type_checkers_see_through_the_decorator(self, tmp_path):
         program = tmp_path / "program.py"
@@ -91,6 +102,11 @@ class TestDefining:
             "send.enqueue_in(5, 1, kind=2)\n"
             "@job\n"
             "def bare() -> None: ...\n"
+            "@job()\n"
+            "async def fetch(user: int) -> bytes: return b''\n"
+            "reveal_type(connect().enqueue(fetch, 1).result())\n"
+            "reveal_type(fetch.enqueue_in(5, 1).result())\n"
+            "async def use() -> None: reveal_type(await fetch(1))\n"
         )
         command = [sys.executable, "-m", "mypy", "--no-error-summary", "--hide-error-context", str(program)]
         told = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT).stdout
@@ -100,6 +116,7 @@ class TestDefining:
         assert 'program.py:7: error: Argument 1 to "__call__"' in told
         assert 'program.py:8: error: Argument "kind" to "enqueue_in"' in told
         assert "program.py:9: error" in told
+        assert told.replace("builtins.", "").count('Revealed type is "bytes"') == 3, "what is awaited, not a coroutine"
 
     def test_options_stand_in_the_class_or_in_the_decorator(self):
         class Archive(Job):
