@@ -111,9 +111,17 @@ def _told(formatter: logging.Formatter, record: logging.LogRecord) -> tuple[str,
         return str(getattr(record, "event", "")), told, str(fields.get("traceback", ""))
     job = getattr(record, "job", "")
     extra = {name: value for name, value in vars(record).items() if name not in _OF_EVERY_RECORD | {"job"}}
-    told = {**({"job": job} if job else {}), "logger": record.name, "message": record.getMessage(), **extra}
+    told = {**({"job": job} if job else {}), "logger": record.name, "message": _message(record), **extra}
     trace = formatter.formatException(record.exc_info) if record.exc_info else record.exc_text or ""
     return "log", told, "\n".join(part for part in (trace, record.stack_info or "") if part)
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception as error:
+        # `logging` would write a page to stderr, of which each line looks like one of somebody's own.
+        return f"{record.msg} % {record.args!r} ({type(error).__name__}: {error})"
 
 
 def _json(value: object) -> str:

@@ -272,6 +272,13 @@ def test_what_cannot_be_json_does_not_cost_the_line(value):
     assert "user=" in TextLines().format(record("hello", user=value))
 
 
+def test_a_message_that_does_not_fit_its_values_is_told_all_the_same():
+    made = record("%d hosts", args=("three",))
+    said = "%d hosts % ('three',) (TypeError: %d format: a real number is required, not str)"
+    assert json.loads(JsonLines().format(made))["message"] == said
+    assert Line(TextLines().format(made))["message"] == said
+
+
 def test_outside_of_a_job_there_is_no_id():
     assert record("hello").job == ""
     assert "job" not in json.loads(JsonLines().format(record("hello")))
