@@ -44,7 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     _have_all_streams()
     typed = sys.argv[1:] if arguments is None else list(arguments)
-    options = _parser().parse_args(typed)
+    parser = _parser()
+    options, left = parser.parse_known_args(typed)
+    if options.run is _enqueue and all(not word.startswith("-") or _is_number(word) for word in left):
+        options.args += left  # values that stand behind an option: enqueue JOB --import MODULE VALUE
+    elif left:
+        parser.error(f"unrecognized arguments: {' '.join(left)}")
     options.typed = typed
     return _answer(options)
 
@@ -457,6 +462,10 @@ def _value(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
+
+
+def _is_number(text: str) -> bool:
+    return isinstance(_value(text), int | float)
 
 
 def _show(options: argparse.Namespace, value: Any, text: str) -> int:

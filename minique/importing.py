@@ -16,6 +16,9 @@ def import_modules(names: Sequence[str]) -> None:
     if "" not in sys.path and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     for name in (part.strip() for text in names for part in text.split(",")):
+        if "/" in name or name.endswith(".py"):
+            asked = name.removesuffix(".py").strip("./").replace("/", ".")
+            raise UsageError(f"{name!r} is a file, and --import takes the name of a module: --import {asked}")
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as error:

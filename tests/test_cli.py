@@ -659,6 +659,13 @@ class TestEnqueue:
         assert "Traceback" not in result.errors
         assert (mq.overview().queues, mq.overview().delayed) == ((), 0)
 
+    def test_values_may_stand_before_and_behind_the_options(self, minique: Commands, mq: Client) -> None:
+        id = minique.run("enqueue", "send_welcome", "--queue", "urgent", "-2", "--json", "four").json()["id"]
+        assert minique.run("job", id, "--json").json()["args"] == [-2, "four"]
+        result = minique.run("enqueue", "send_welcome", "--queue", "urgent", "1", "--colour", "red")
+        assert (result.code, result.output) == (2, "")
+        assert "unrecognized arguments: 1 --colour red" in result.errors
+
     def test_an_unknown_job_class_names_the_known_ones(self, minique: Commands) -> None:
         result = minique.run("enqueue", "send_goodbye", "7")
         assert result.code == 2
@@ -745,6 +752,12 @@ class TestMistakes:
         assert result.code == 2
         assert "there is no module 'no.such.place' to import, neither here nor installed" in result.errors
         assert "Traceback" not in result.errors
+
+    @pytest.mark.parametrize("word", ["./shop/jobs.py", "shop/jobs", "shop/jobs.py"])
+    def test_a_file_is_answered_with_the_name_of_its_module(self, minique: Commands, word: str) -> None:
+        result = minique.run("worker", "--import", word)
+        assert (result.code, result.output) == (2, "")
+        assert f"'{word}' is a file, and --import takes the name of a module: --import shop.jobs\n" in result.errors
 
     def test_a_module_that_misses_another(self, minique: Commands, tmp_path: Path) -> None:
         (tmp_path / "needy.py").write_text("import something_else\n")
