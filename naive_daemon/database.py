@@ -132,5 +132,5 @@ class Database:
 
     def __del__(self) -> None:
         # A table in memory ends with whoever holds it. Of a file that is left open, Python 3.13 and later warn.
-        if self.path == ":memory:":
+        if getattr(self, "path", "") == ":memory:":  # one whose rows are kept elsewhere (the explorer's) has none
             self._connection.close()

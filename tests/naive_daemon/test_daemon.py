@@ -1,5 +1,7 @@
 """The beginner's loop, told in injected time: what it does, and what it costs."""
 
+import gc
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -149,3 +151,14 @@ def test_a_table_of_somebody_else_is_refused_and_left_alone(tmp_path: Path) -> N
     theirs.close()
     with pytest.raises(DatabaseUnusable, match="no such column"):
         Database(path)
+
+
+def test_a_table_whose_rows_are_kept_elsewhere_ends_in_silence(monkeypatch):
+    class Elsewhere(Database):
+        def __init__(self) -> None: ...
+
+    told: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+    Elsewhere()
+    gc.collect()
+    assert told == []
