@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, NoReturn
 
-from minique import __version__, doctor, logs, programs, status
+from minique import __version__, doctor, logs, metrics, programs, status
 from minique.client import Client
 from minique.clock import SystemClock
 from minique.connect import connect
@@ -214,6 +214,11 @@ def _doctor(options: argparse.Namespace) -> int:
     healthy = doctor.is_healthy(findings)
     _show(options, {"healthy": healthy, "findings": [one._asdict() for one in findings]}, doctor.text(findings))
     return FINE if healthy else FAILED
+
+
+def _metrics(options: argparse.Namespace) -> int:
+    print(metrics.as_prometheus(_client(options)), end="")
+    return FINE
 
 
 def _queues(options: argparse.Namespace) -> int:
@@ -570,6 +575,7 @@ def _parser() -> argparse.ArgumentParser:
     up.set_defaults(burst=False)
     add("info", _info, "everything at a glance", reading)
     add("doctor", _doctor, "what is wrong, and what to do", reading, importing)
+    add("metrics", _metrics, "for monitoring: gauges and counters as Prometheus reads them", common)
     add("queues", _queues, "queues and their lengths", reading)
     _add_delayed(commands, reading, common)
     _add_schedule(commands, reading, common, importing)

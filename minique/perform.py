@@ -8,11 +8,11 @@ import os
 import random
 import sys
 import traceback
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import partial
-from types import CoroutineType
+from types import CoroutineType, MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from minique.call import Call, as_json, check_value
@@ -74,6 +74,10 @@ class RunningJob:
     """The object that performs; None for a decorated function."""
     attempt: int
     """1 for the first try; each failure and each death of a worker counts one more."""
+    name: str = ""
+    """That of its job class."""
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = MappingProxyType({})
     _follow_ups_bytes = 0
 
     def __init__(self, context: Context, lease_until: Callable[[], float], clock: Clock) -> None:
@@ -189,6 +193,7 @@ def run(
     `lease_until` answers until when the job is this worker's, on the clock's elapsed seconds.
     """
     running = RunningJob(context, lease_until, clock or SystemClock())
+    running.name, running.args, running.kwargs = job_class.name, tuple(call.args), call.kwargs
     token = _current.set(running)
     forks = _forks
     try:

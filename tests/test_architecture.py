@@ -102,7 +102,7 @@ FLOORS = (
     {"contents", "bells"},
     {"redis_store", "embedded", "worker"},
     {"keeper", "connect", "status", "testing"},
-    {"__init__", "programs", "facts"},
+    {"__init__", "programs", "facts", "metrics"},
     {"doctor"},
     {"cli"},
     {"__main__"},

@@ -681,7 +681,7 @@ class TestMistakes:
     @pytest.mark.parametrize(
         "words",
         [*READING, ["failed", "requeue", "x"], ["failed", "discard", "--all"], ["pause", "x"], ["resume", "x"],
-         ["scheduler"], ["worker", "--import", "tests.sample_jobs"],
+         ["metrics"], ["scheduler"], ["worker", "--import", "tests.sample_jobs"],
          ["enqueue", "--import", "tests.sample_jobs", "send_welcome", "7"]],
         ids=" ".join,
     )  # fmt: skip

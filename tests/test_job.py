@@ -686,6 +686,20 @@ class TestRunning:
 
         assert run(Who.job_class, Context(ID, "default", 4), Call("Who", [], {}, {})) == Returned(f'["{ID}",4]')
 
+    def test_whoever_watches_all_jobs_is_told_which_one_it_is(self):
+        registry, told = Registry(), []
+        for hook in (registry.hooks.before_perform, registry.hooks.after_perform, registry.hooks.on_failure):
+            hook(lambda running, *_: told.append((running.name, running.args, running.kwargs)))
+
+        @job(name="bank.charge", registry=registry)
+        def charge(order: int, fee: int = 0) -> float:
+            return order / fee
+
+        run(charge.job_class, Context(ID, "default", 1), Call("bank.charge", [4], {"fee": 2}, {}))
+        assert told == [("bank.charge", (4,), {"fee": 2})] * 2
+        run(charge.job_class, Context(ID, "default", 1), Call("bank.charge", [4], {}, {}))
+        assert told[2:] == [("bank.charge", (4,), {})] * 2
+
 
 class TestIds:
     @given(seconds=st.floats(0, 1e10), seed=st.integers())
