@@ -17,6 +17,7 @@ from random import Random
 from minique.call import Unreadable, read_call
 from minique.client import Client
 from minique.clock import ManualClock
+from minique.errors import JobFailed
 from minique.events import Events
 from minique.processes import InLine
 from minique.registry import Registry, default_registry
@@ -25,19 +26,26 @@ from minique.worker import Settings, Worker
 
 __all__ = ["ManualClock", "drain"]
 
-_OUTCOMES = ("completed", "retry", "failed")
+_OUTCOMES = ("completed", "retry", "failed", "dropped")
 _PROMOTE_AT_ONCE = 1000
 
 
 def drain(
-    client: Client, queues: str = "*", registry: Registry = default_registry, limit: int = 10_000
+    client: Client,
+    queues: str = "*",
+    registry: Registry = default_registry,
+    limit: int = 10_000,
+    raises: bool = False,
 ) -> list[tuple[str, str]]:
     """Run all that is queued or due in this process, and what those jobs enqueue; return what came of each attempt.
 
-    Pairs of the job class's name and `completed`, `retry` or `failed`, in order. A retry waits for the clock to be
-    turned. Raises RuntimeError after `limit` attempts: jobs that enqueue each other for ever would never end.
+    Pairs of the job class's name and `completed`, `retry`, `failed` or `dropped` (by `Discard`), in order. A retry
+    waits for the clock to be turned. With `raises`, if an attempt raised (other than `Retry`), the first such one is
+    raised at the end as JobFailed, with its traceback. Raises RuntimeError after `limit` attempts: jobs that enqueue
+    each other for ever would never end.
     """
     outcomes: list[tuple[str, str]] = []
+    raised: list[JobFailed] = []
     names: dict[object, str] = {}
 
     def note(event: str, fields: dict[str, object]) -> None:
@@ -45,6 +53,9 @@ def drain(
             names[fields["job"]] = _name_of(client, str(fields["job"]))
         elif event in _OUTCOMES:
             outcomes.append((names[fields["job"]], event))
+            if event in ("retry", "failed") and fields["error"] != "Retry":
+                trace = str(fields.get("traceback") or f"{fields['error']}: {fields['message']}")
+                raised.append(JobFailed(f"{names[fields['job']]}, attempt {fields['attempt']}:\n{trace}", trace))
 
     now_due = True
     while now_due:
@@ -66,6 +77,8 @@ def drain(
                 raise RuntimeError(f"more than {limit} attempts: do these jobs enqueue each other for ever?")
         # Those that ran may have delayed others by nothing at all.
         now_due = client.overview().delayed_overdue > 0
+    if raises and raised:
+        raise raised[0]
     return outcomes
 
 

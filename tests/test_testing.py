@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from minique import Backoff, Registry, connect, job
+from minique import Backoff, Discard, JobFailed, Registry, Retry, connect, job
 from minique.testing import ManualClock, drain
 
 
@@ -132,3 +132,32 @@ def test_a_clock_turned_by_hand_does_not_go_back():
     clock.advance(0)
     clock.advance(2.5)
     assert (clock.elapsed(), clock.wall(), clock.stamp()) == (102.5, 102.5, "102.500000")
+
+
+def test_a_job_that_asks_to_be_dropped_is_told_of_as_well(mq, registry):
+    @job(registry=registry)
+    def closed() -> None:
+        raise Discard("nobody is there")
+
+    handle = mq.enqueue(closed)
+    assert drain(mq, registry=registry) == [("closed", "dropped")]
+    assert handle.state() == "gone"
+
+
+def test_a_job_that_raises_raises_in_the_test_that_asks_for_it(mq, work, registry):
+    handles = mq.enqueue_many(work, [(1,), (-5,), (-6,), (2,)])
+    with pytest.raises(JobFailed, match="work, attempt 1:\nTraceback") as caught:
+        drain(mq, registry=registry, raises=True)
+    assert "raise ValueError(n)" in caught.value.traceback
+    assert caught.value.traceback.endswith("ValueError: -5\n")
+    assert [handle.state() for handle in handles] == ["done", "delayed", "delayed", "done"], "all were run"
+    assert drain(mq, registry=registry, raises=True) == []
+
+
+def test_one_that_asks_to_be_tried_again_does_not(mq, registry):
+    @job(registry=registry)
+    def busy() -> None:
+        raise Retry("busy", in_=60)
+
+    mq.enqueue(busy)
+    assert drain(mq, registry=registry, raises=True) == [("busy", "retry")]
