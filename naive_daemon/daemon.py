@@ -47,5 +47,5 @@ def do(database: Database, row: Row, work: Work, clock: Callable[[], float]) -> 
     except Exception as problem:
         database.mark_error(row, clock(), f"{type(problem).__name__}: {problem}")
     else:
-        # Dying before this line is what makes a row be done twice. Marking first would make it be lost instead.
+        # Whoever dies before this line does the row twice. To mark first would be to lose it instead.
         database.mark_done(row, clock())

@@ -1,5 +1,7 @@
 """Numbers as a person writes them, in tables and in figures alike."""
 
+from math import floor, log10
+
 
 def rung(place: int | None) -> str:
     """Where a design stands on the ladder."""
@@ -38,5 +40,16 @@ def with_half(value: float, half: float | None, digits: str) -> str:
     """A number, and if there is one half of its interval; one that only rounding made is none."""
     if half is None:
         return f"{value:{digits}}"
-    half = half if half > 1e-6 * abs(value) else 0.0
-    return f"{value:{digits}} ± {f'{half:.0f}' if half >= 100 else f'{half:.2g}'}"
+    if half <= 1e-6 * abs(value):
+        return f"{value:{digits}} ± 0"
+    if digits.endswith("g"):
+        # As many places as half the interval has, and those that end in zero, too.
+        places = _places(half, 2)
+        places = min(places, _places(value, int(digits[-2]))) if value else places
+        digits = f"{digits[:-3]}.{places}f"
+    return f"{value:{digits}} ± {half:.{_places(half, 2)}f}"
+
+
+def _places(number: float, digits: int) -> int:
+    """After how many places a number has so many digits that count."""
+    return max(0, digits - 1 - floor(log10(abs(number))))

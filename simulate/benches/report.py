@@ -110,7 +110,8 @@ def report(console: Console, result: Result, data: Path, figure: Path) -> None:
     console.print(
         "[bold]µs, trips, commands, bytes[/]: per job. [bold]Of limit[/]: over what is marked raw in its "
         "part, or has nothing else beside it. Server and process share one core unless said otherwise; "
-        f"medians of {result.rounds} rounds, all in turn. Compare ratios and µs: seconds depend on who else is here."
+        f"medians of the rounds ({result.rounds}), all in turn. Compare ratios and µs: seconds depend on who else is "
+        "here."
     )
     console.print("[bold]Here[/]: " + escape(", ".join(f"{name} {value}" for name, value in result.machine.items())))
     console.print()

@@ -207,5 +207,5 @@ def recovery_axes(axes: Axes, judged: Judged, begin: float) -> None:
     found = spread([one.seconds for one in recoveries])
     middle = "" if found["p50"] is None else f"; half of them done within {duration(found['p50'])}"
     axes.set_title(
-        f"recovery of the {len(recoveries):,} jobs that were running in a killed worker{middle}", fontsize=11
+        f"recovery of the jobs ({len(recoveries):,}) that were running in a killed worker{middle}", fontsize=11
     )

@@ -44,6 +44,8 @@ def staffing_figure(found: Staffing) -> Figure:
     below.yaxis.set_major_formatter(FuncFormatter(lambda value, _: duration(value)))
     below.set_ylabel(f"p{goal.percent:g} of the waiting time")
     below.set_xlabel(f"time since the load began ({name})")
+    if name == "h":
+        below.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 3, 6, 10]))  # as a day is divided
     below.legend(frameon=False, fontsize=9, loc="upper left", ncols=2)
     for axes in (above, below):
         axes.set_xlim(0, edges[-1])

@@ -11,14 +11,13 @@ from simulate.plots.style import BAD_COLOUR, DOTS_PER_INCH, GOOD_COLOUR, PIXELS_
 _INCHES_PER_LINE, _GAP, _LANE_INCHES, _LETTER_INCHES = 0.185, 0.09, 0.92, 0.0745
 
 
-def story_figure(story: Story) -> Figure:
-    """The story as a picture, as wide as every figure and as tall as it is long."""
-    wide = PIXELS_WIDE / DOTS_PER_INCH
+def story_figure(story: Story, wide: float = PIXELS_WIDE / DOTS_PER_INCH) -> Figure:
+    """The story as a picture, so many inches wide and as tall as it is long."""
     lanes = lanes_of(story)
     left, right = 0.35, 0.45 + _LANE_INCHES * len(lanes)
     rows = list(rows_of(story, int((wide - right - 0.2) / _LETTER_INCHES)))
-    above = textwrap.wrap(story.promise, 105)
-    below = textwrap.wrap(story.why, 120)
+    above = textwrap.wrap(story.promise, int(8.75 * wide))
+    below = textwrap.wrap(story.why, int(10 * wide))
     top = 0.24 * len(above) + 0.55
     tall = top + sum(map(_height, rows)) + 0.24 * len(below) + 0.3
     figure = Figure(figsize=(wide, tall), dpi=DOTS_PER_INCH)

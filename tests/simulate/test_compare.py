@@ -344,7 +344,9 @@ def test_times_are_written_for_people(seconds: float | None, words: str) -> None
 
 def test_times_with_their_intervals() -> None:
     assert duration(12.34, 0.567) == "12.3 ± 0.57 s"
-    assert duration(0.5, 2.0) == "0.5 ± 2 s"
+    assert duration(0.5, 2.0) == "0.5 ± 2.0 s"
+    assert duration(1.0, 0.0123) == "1.00 ± 0.012 s"
+    assert duration(0.6, 120.4) == "0.0 ± 2.0 min"
     assert duration(0.0026, 1e-15) == "2.6 ± 0 ms"
 
 
