@@ -152,6 +152,8 @@ def check_value(value: Any, where: str, depth: int = 0) -> None:
             raise NotSerialisable(f"{where} is {value}, which JSON cannot hold: pass None or text")
         return
     if depth > 200:
+        # The way to the deepest place is of no use to anybody, and takes up a page.
+        where = ", ".join(where.split(", ")[:4]) + ", …"
         raise NotSerialisable(f"{where} is nested more than 200 deep, or contains itself: pass something flatter")
     if isinstance(value, (list, tuple)):
         for index, item in enumerate(value):

@@ -211,7 +211,9 @@ class _Reader:
         elif value is None:
             return
         elif word == "every":
-            options["every_seconds"] = _every(value)
+            options["every_seconds"] = seconds = _every(value)
+            if not seconds:
+                raise ValueError(f"every is {_short(value)}; it can be 1 second to ten years")
         elif word == "jitter":
             options["jitter_seconds"] = seconds_of(value)
         elif word == "cron":

@@ -188,6 +188,8 @@ f: {}
             ("{every: [5m, {overlap: false}]}", "write overlap: skip"),
             ("{every: true}", "no duration"),
             ("{every: 0.1}", "1 second to ten years"),
+            ("{every: 0}", "every is 0; it can be 1 second to ten years"),
+            ("{every: [0s]}", "it can be 1 second to ten years"),
             ("{every: 99999999999w}", "1 second to ten years"),
             ("{every: -5}", "number of seconds"),
             ("{every: 5m, first_in: 3}", "counted from the epoch"),
