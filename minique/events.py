@@ -25,6 +25,7 @@ _LEVELS = {
     "cannot_start": logging.ERROR,
     "not_given_back": logging.WARNING,
     "signal_refused": logging.WARNING,
+    "threads_before_fork": logging.WARNING,
     "claimed": logging.DEBUG,
     "completed": logging.DEBUG,
 }

@@ -53,7 +53,7 @@ class JobClass:
     """Seconds an attempt may take in a child before it is killed; counted as a failure."""
     backoff: Backoff = field(default_factory=Backoff)
     result_lifetime: int = RESULT_LIFETIME_SECONDS
-    """Seconds that a result is kept."""
+    """Seconds that a result is kept; None, which says nothing, is kept for NONE_LIFETIME_SECONDS."""
     expires_in: Span | None = None
     """How long after it was due it is still worth beginning; an older one is removed by the claim, and counted."""
     unique: Unique = False

@@ -96,6 +96,8 @@ def work(
         if without:
             events.emit("timeouts_are_ignored", jobs=",".join(without), because="jobs run in-line, not in a child")
         keeping = _Keeping(worker, events)
+    elif mode == "fork":
+        _warn_of_threads(events)
     try:
         if not isinstance(processes, InLine):
             gc.collect()
@@ -168,11 +170,22 @@ def supervise(
     gc.collect()
     gc.freeze()  # what was imported stays shared with those who are forked: no collection writes into it
     events.emit("supervisor_started", pid=os.getpid(), workers=workers, scheduler=with_scheduler)
+    _warn_of_threads(events)
     wait = Wait(client.store, supervisor, wake_up)
     run(supervisor, wait, supervisor.is_finished, events, random.SystemRandom())
     _turn_deaf()
     events.emit("supervisor_stopped", pid=os.getpid())
     return supervisor.state.exit_code
+
+
+def _warn_of_threads(events: Events) -> None:
+    names = sorted(thread.name for thread in threading.enumerate() if thread is not threading.main_thread())
+    if names:
+        because = (
+            "a fork has none of them, and may wait for ever for what they hold: "
+            "start them in hooks.after_fork_in_child, or run with --mode spawn"
+        )
+        events.emit("threads_before_fork", threads=",".join(names), because=because)
 
 
 CLAIMS_AT_ONCE = 20

@@ -171,6 +171,22 @@ class TestAWorker:
         assert "timeouts_are_ignored" in log
         assert "too_long" in log
 
+    @pytest.mark.parametrize("command", ["worker", "up"])
+    def test_threads_that_a_fork_would_not_have_are_named(
+        self, minique: Commands, tmp_path: Path, command: str
+    ) -> None:
+        (tmp_path / "busy.py").write_text(
+            "import threading, time\n"
+            "threading.Thread(target=time.sleep, args=(60,), name='metrics sender', daemon=True).start()\n"
+        )
+        told, said = "threads_before_fork", 'threads="metrics sender" because="a fork has none of them'
+        running = minique.start(command, "--import", "busy")
+        until(lambda: "worker_started" in running.log() and told in running.log(), PATIENCE_SECONDS)
+        assert said in running.log()
+        assert running.log().count(told) == 1, "those who are forked have none any more"
+        assert told not in minique.run("worker", "--burst").errors
+        assert told not in minique.run("worker", "--burst", "--mode", "spawn", "--import", "busy").errors
+
     def test_an_unknown_job_class_is_kept_and_stops_nothing(self, minique: Commands, mq: Client, path: Path) -> None:
         # given a job of a class that this worker does not have yet
         raw(mq, "SET", "{}job:hostile-new", 'default\n{"job":"brand_new","args":[]}')
