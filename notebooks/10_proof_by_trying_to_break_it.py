@@ -45,13 +45,15 @@ print(popped.verdict + ":", popped.why)
 print("situations looked at:", popped.states)
 
 # %% tags=["story"]
+from notebooks.drawing import WIDTH_INCHES
 from notebooks.showing import Picture
 from simulate.plots.stories import story_figure
 
 assert popped.verdict == "fails"
 assert len(popped.story.steps) == 6
 Picture(
-    story_figure(popped.story), "a story in six steps: a job is stored, a worker pops it and is killed; it is nowhere"
+    story_figure(popped.story, WIDTH_INCHES),
+    "a story in six steps: a job is stored, a worker pops it and is killed; it is nowhere",
 )
 
 # %% [markdown]
