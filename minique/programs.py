@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import faulthandler
 import gc
 import math
@@ -100,8 +101,7 @@ def work(
         _warn_of_threads(events)
     try:
         if not isinstance(processes, InLine):
-            gc.collect()
-            gc.freeze()  # a collection would write into everything, and what is written to is copied after each fork
+            _tidy_memory()
             processes.await_ready()  # before anything is claimed
         run(worker, Wait(client.store, worker, wake_up), worker.is_finished, events, rng)
     except ChildNotReady:
@@ -119,6 +119,15 @@ def work(
     _say_goodbye(worker.leave)
     _turn_deaf()
     events.emit("worker_stopped", worker=name)
+
+
+def _tidy_memory() -> None:
+    """Before the first fork, which is the dearer the more memory there is, and the more of it is written to."""
+    gc.collect()
+    gc.freeze()  # a collection would write into everything, and what is written to is copied after each fork
+    give_back_what_is_free = getattr(ctypes.CDLL(None), "malloc_trim", None)  # not on all systems
+    if give_back_what_is_free:
+        give_back_what_is_free(0)
 
 
 def _processes(

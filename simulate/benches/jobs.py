@@ -21,7 +21,8 @@ class Tally:
     def __init__(self) -> None:
         self.done = 0
         self.watched: dict[int, Callable[[], None]] = {}
-        """What to do when so many are done."""
+        """What this process is to do when so many are done; its children are not."""
+        self.owner = os.getpid()
         self.each: Callable[[], None] | None = None
         self.begins: Callable[[], object] | None = None
         """Called where a job runs, before anything else."""
@@ -33,7 +34,7 @@ class Tally:
         self.done += 1
         if self.each:
             self.each()
-        if self.done in self.watched:
+        if self.done in self.watched and os.getpid() == self.owner:
             self.watched[self.done]()
 
 
