@@ -11,14 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from minique.clock import SystemClock
+from minique.clock import Clock
 from minique.errors import Unreachable
 from minique.keys import SUFFIXES
 from minique.lua import Command
 from minique.store import NOTHING_CLAIMED, Arrow, Claim, Release
 from minique.wire import BellEar, Server
 
-_clock = SystemClock()
 _NOW = 4
 """Where the time stands in a command that calls a script."""
 
@@ -30,19 +29,21 @@ class Said(NamedTuple):
     since: float
     """The server carried it out at some time after this, on the elapsed clock."""
 
-    def age_seconds(self) -> float:
-        """How long ago that was at most."""
-        return _clock.elapsed() - self.since
-
 
 class Bells:
     """All that listen here. `ring` gives back a token that was taken and not used, `release` a claim."""
 
     def __init__(
-        self, server: Server, prefix: str, ring: Callable[[str], None], release: Callable[[str], object]
+        self,
+        server: Server,
+        prefix: str,
+        clock: Clock,
+        ring: Callable[[str], None],
+        release: Callable[[str], object],
     ) -> None:
         self.server = server
         self.prefix = prefix
+        self.clock = clock
         self.ring = ring
         self.release = release
         self._begun: _Ear | None = None
@@ -72,6 +73,11 @@ class Bells:
             self.release(said.claim)  # whoever listened goes on under another name
         is_it = len(arrows) == 1 and isinstance(arrows[0], Claim) and arrows[0].claim == said.claim
         return said if is_it and isinstance(said.reply, list) else None
+
+    def aged(self, answers: list[Any], said: Said) -> list[Any]:
+        """What was said to one claim: its lease has run since."""
+        since_seconds = self.clock.elapsed() - said.since
+        return [claimed._replace(lease_seconds=claimed.lease_seconds - since_seconds) for claimed in answers]
 
     def has_drawn(self) -> bool:
         return self.said is not None and self.has_jobs(self.said)
@@ -125,7 +131,7 @@ class _Ear(BellEar):
         self._is_answer = bell.startswith(SUFFIXES["ANSWER"])
         key = bell if self._is_answer else SUFFIXES["BELL"] + bell
         self._claim, command = bells.behind.get(bell, ("", None))
-        self._since = _clock.elapsed()
+        self._since = bells.clock.elapsed()
         super().__init__(bells.server, bells.prefix + key, seconds, first, command)
         self._bells = bells
         self.bell = bell

@@ -7,12 +7,14 @@ a reply to the arrow's answer. What an arrow does is in `scripts/`, under the ar
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import groupby, repeat
 from operator import itemgetter
 from typing import Any
 
 from minique import contents, keys, lua, store
 from minique.bells import Bells
+from minique.clock import Clock, SystemClock
 from minique.errors import LayoutMismatch
 from minique.lua import Command
 from minique.quick import maker
@@ -22,12 +24,14 @@ from minique.wire import Server, checked, is_missing_script
 class RedisStore(store.Store):
     """Jobs on a server, under one namespace. Safe to use from several threads, and after a fork."""
 
-    def __init__(self, server: Server, namespace: str = "default") -> None:
+    def __init__(self, server: Server, namespace: str = "default", clock: Clock | None = None) -> None:
         self.server = server
         self.namespace = namespace
         self.prefix = keys.prefix(namespace)
         self._layout_is_known = False
-        self._bells = Bells(server, self.prefix, lambda bell: self.ring("", bell), lambda it: self.release("", it))
+        self._bells = Bells(
+            server, self.prefix, clock or SystemClock(), partial(self.ring, ""), partial(self.release, "")
+        )
 
     def trip(self, arrows: Sequence[store.Arrow], now: str) -> list[Any]:
         if not self._layout_is_known:
@@ -43,8 +47,7 @@ class RedisStore(store.Store):
             replies[missing:] = self.server.call(commands[missing:])
         answers = [_answer(arrow, checked(reply)) for arrow, reply in zip(arrows, replies, strict=True)]
         self._bells.expect(arrows, commands, answers)
-        # The lease of a claim that was drawn before has run since.
-        return [answers[0]._replace(lease_seconds=answers[0].lease_seconds - said.age_seconds())] if said else answers
+        return self._bells.aged(answers, said) if said else answers
 
     def listen(self, bell: str, seconds: float) -> store.Ear:
         return self._bells.listen(bell, seconds)
@@ -166,17 +169,14 @@ _leased = maker(store.Leased)
 
 
 def _reaped(reply: list[Any]) -> store.Reaped:
-    back_to = 2 + reply[1]
-    return store.Reaped(tuple(reply[2:back_to]), tuple(reply[back_to:]), _optional(reply[0]))
+    return store.Reaped(tuple(reply[2 : 2 + reply[1]]), tuple(reply[2 + reply[1] :]), _optional(reply[0]))
 
 
 def _looked(reply: list[str]) -> store.Record:
     state, at, claim, failure, failures, deaths, record = reply
     # The claim that wrote a failure stands before it, so that a repeated call can be told.
-    failure = failure.partition("\n")[2]
-    return store.Record(
-        state, _optional(at), claim, failure, int(failures), tuple(deaths.split("\n") if deaths else ()), record
-    )
+    died = tuple(deaths.split("\n") if deaths else ())
+    return store.Record(state, _optional(at), claim, failure.partition("\n")[2], int(failures), died, record)
 
 
 def _seen(reply: list[Any]) -> store.Overview:

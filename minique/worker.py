@@ -368,9 +368,7 @@ class Worker:
     def _learn(self, each_seconds: float) -> None:
         """How many to claim next, from how long jobs took."""
         fitting = BATCH_SECONDS / (each_seconds or 1e-6)
-        limit = min(self._batch_limit, 2 * self.state.limit, int(fitting)) if fitting >= 2 else 1
-        if limit != self.state.limit:
-            self._change(limit=limit)
+        self._change(limit=min(self._batch_limit, 2 * self.state.limit, int(fitting)) if fitting >= 2 else 1)
 
     def _go_on(self, end: _End, now: float, starts: bool = True) -> store.Leased | None:
         """Note how the running job ended, and, if it may be, begin with the next one: one change of state for both.
