@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -163,7 +164,8 @@ def throughput_figure(result: Result) -> Figure:
         axes.set_xlim(min(everything) / 2, max(everything) * 3)
         axes.set_title(part.title, fontsize=10, loc="left")
         tidy(axes)
-    panels[-1, 0].set_xlabel("jobs per second (log)")
+    panels[-1, 0].xaxis.set_major_formatter(FuncFormatter(lambda value, _: _number(value)))
+    panels[-1, 0].set_xlabel("jobs per second (logarithmic: compare where bars end, not how long they are)")
     return figure
 
 
