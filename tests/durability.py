@@ -109,11 +109,11 @@ class Broken(AssertionError):
     pass
 
 
-def random_story(rng: random.Random, length: int = 60) -> list[Step]:
+def random_story(rng: random.Random, length: int = 60, people: int = 1) -> list[Step]:
     """Faults come at a rate that is drawn once: with too many of them nothing ever gets far enough to go wrong."""
     rate = rng.choice((0.0, 0.05, 0.1, 0.3))
     # Workers act most, or jobs would only pile up.
-    actors = ACTORS[1:] + ACTORS[1:5] * 2
+    actors = ACTORS[1:] + ACTORS[1:5] * 2 + ("person",) * (people - 1)
     return [
         Step(rng.choice(actors), rng.choice(FAULTS[1:]) if rng.random() < rate else "none", rng.randrange(24))
         for _ in range(length)
