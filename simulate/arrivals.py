@@ -9,6 +9,8 @@ from math import pi
 import numpy as np
 from numpy.typing import NDArray
 
+from simulate.words import told
+
 Times = NDArray[np.float64]
 
 DAY_SECONDS = 86400.0
@@ -55,11 +57,17 @@ class Bursts:
             return hold + hold**2 / window * float(np.expm1(-window / hold))
 
         if not 1 < self.at_one_second < self.at_one_minute:
-            raise ValueError(f"bursts must be above 1 and grow with the window, not {self}")
+            raise ValueError(
+                f"bursts must be above 1 and grow with the window, not "
+                f"{told(at_one_second=self.at_one_second, at_one_minute=self.at_one_minute)}"
+            )
         ratio = (self.at_one_minute - 1) / (self.at_one_second - 1)
         low, high = 1e-3, 1e6
         if not f(60, low) / f(1, low) < ratio < f(60, high) / f(1, high):
-            raise ValueError(f"{self}: no process of this kind grows by a factor of {ratio:.1f} from 1 s to 1 min")
+            raise ValueError(
+                f"bursts of {self.at_one_second:g} in a second and {self.at_one_minute:g} in a minute: no process of "
+                f"this kind grows by a factor of {ratio:.1f} from 1 s to 1 min"
+            )
         for _ in range(200):  # the ratio grows with the holding time: halve the interval until it is none
             middle = (low * high) ** 0.5
             low, high = (middle, high) if f(60, middle) / f(1, middle) < ratio else (low, middle)

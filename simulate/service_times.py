@@ -11,6 +11,8 @@ from math import inf, log, log1p, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from simulate.words import told
+
 Times = NDArray[np.float64]
 
 KINDS = ("fixed", "exponential", "lognormal", "pareto", "hyperexponential", "sample")
@@ -36,11 +38,14 @@ class ServiceTimes:
         if self.kind not in KINDS:
             raise ValueError(f"unknown kind of service time {self.kind!r}; known: {', '.join(KINDS)}")
         if not (self.mean > 0 and self.mean < inf):
-            raise ValueError(f"{self}: the mean must be above 0")
+            raise ValueError(f"a mean of {self.mean:g} s of work: the mean must be above 0")
         if self.variation < (1 if self.kind == "hyperexponential" else 0):
-            raise ValueError(f"{self}: {self.kind} times have no squared variation of {self.variation:g}")
+            raise ValueError(f"{self.kind} times have no squared variation of {self.variation:g}")
         if self.kind == "pareto" and not (self.tail > 1 and self.cap > 1):
-            raise ValueError(f"{self}: a tail must be above 1, or there is no mean, and the cap above 1 mean")
+            raise ValueError(
+                f"{told(tail=self.tail, cap=self.cap)}: a tail must be above 1, or there is no mean, "
+                "and the cap above 1 mean"
+            )
         if self.kind == "sample" and not (len(self.sample) and min(self.sample) >= 0 and sum(self.sample) > 0):
             raise ValueError("a sample of service times must have some, none of them negative, not all of them zero")
 

@@ -18,6 +18,11 @@ def count(number: float) -> str:
     return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 
+def told(**numbers: float | None) -> str:
+    """What somebody asked for, as an error begins: workers 0, mean 0.5."""
+    return ", ".join(f"{name.replace('_', ' ')} {number:g}" for name, number in numbers.items() if number is not None)
+
+
 UNITS = ((0.9995, 1e-3, "ms"), (120, 1, "s"), (3600, 60, "min"), (float("inf"), 3600, "h"))
 
 

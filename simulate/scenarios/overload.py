@@ -24,6 +24,7 @@ from simulate.scenarios import goodput
 from simulate.scenarios.priorities import QueueLoad, queued_load
 from simulate.service_times import ServiceTimes
 from simulate.theory import mmc_wait
+from simulate.words import told
 from simulate.workload import Load, poisson_arrivals, stream
 
 # What is counted are the jobs that arrive in the second half of a run: by then a queue that drowns has drowned. Those
@@ -51,7 +52,10 @@ class Setting:
     def __post_init__(self) -> None:
         if self.workers < 1 or self.limit < 1 or not (self.deadline > 0 and self.expires > 0):
             # A limit of 0 would refuse whatever comes, since each job is queued before it is begun.
-            raise ValueError(f"{self}: one worker at least and a limit of one job, a deadline and an expiry above 0")
+            raise ValueError(
+                f"{told(workers=self.workers, limit=self.limit, deadline=self.deadline, expires=self.expires)}: one "
+                "worker at least and a limit of one job, a deadline and an expiry above 0"
+            )
 
     @property
     def capacity(self) -> float:

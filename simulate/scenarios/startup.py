@@ -22,6 +22,7 @@ from simulate.intervals import Estimate, Numbers, Refusal, mean_interval
 from simulate.measures import backlog, measure
 from simulate.replications import of_all, seeds
 from simulate.service_times import ServiceTimes
+from simulate.words import told
 from simulate.workload import Load, generate, stream
 
 MODES = ("spawn", "fork", "in-line")
@@ -47,7 +48,10 @@ class Setting:
 
     def __post_init__(self) -> None:
         if self.workers < 1 or self.service <= 0 or self.utilisation <= 0:
-            raise ValueError(f"{self}: one worker at least, and numbers above 0")
+            raise ValueError(
+                f"{told(workers=self.workers, service=self.service, utilisation=self.utilisation)}: one worker at "
+                "least, and numbers above 0"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -152,7 +156,7 @@ def _capacity(mode: str, loads_for: float, setting: Setting) -> float:
     costs, service = setting.costs, setting.service
     between = costs.round_trip + costs.hand_over + costs.end_of_child
     if mode == "in-line":
-        return setting.workers / (service + costs.in_line)  # the trips come between batches
+        return setting.workers / (service + costs.in_line)  # what else there is comes between batches
     if mode == "fork":
         return setting.workers / (service + between)
     # The next child begins to load when the current one has been given its job.

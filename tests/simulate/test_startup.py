@@ -104,5 +104,5 @@ def test_what_cannot_be_is_refused() -> None:
         start_costs(modes=("threads",))
     with pytest.raises(ValueError, match="known: all at once, rolling"):
         deploys(ways=("never",))
-    with pytest.raises(ValueError, match="one worker at least"):
+    with pytest.raises(ValueError, match=r"^workers 0.* one worker at least"):
         Setting(workers=0)
