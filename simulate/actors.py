@@ -165,12 +165,14 @@ class World:
         process.job = job
         process.started = now
         service = self._service[job]
-        if self.dependency is not None:
-            process.fails = not self.dependency.call(now, self.queue_of(job))
-            if process.fails:
-                service = self.dependency.outage.fails_after
-        process.ends = now + service
         process.stopped = 0.0
+        if self.dependency is not None:
+            answers, takes = self.dependency.call(now, self.queue_of(job), service)
+            process.fails = not answers
+            if answers:  # waiting for a slow answer is no work either
+                process.stopped = takes - service
+            service = takes
+        process.ends = now + service
         self.ledger.start(job, now)
         if self._faults:
             self._perhaps_strike(process)

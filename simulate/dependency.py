@@ -1,4 +1,5 @@
-"""What jobs need from elsewhere, such as a mail server: it is down for a while, and answers so many calls a second.
+"""What jobs need from elsewhere, such as a mail server: it is down or slow for a while, and answers so many calls a
+second.
 
 One that has calls beyond its limit may answer as many as ever and refuse the rest, or it collapses: each call too many
 costs it something of what it could have answered. Then it can be held down by those who call because it is down.
@@ -9,6 +10,7 @@ The dependency keeps a list of its callers. What a retry storm looks like is see
 from array import array
 from dataclasses import dataclass
 
+from simulate.words import told
 from simulate.workload import stream
 
 # Calls are counted over so long when their number is limited.
@@ -21,7 +23,7 @@ class JobFailed(Exception):
 
 @dataclass(frozen=True)
 class Outage:
-    """A time in which the dependency answers nobody, or not everybody. Times in seconds of virtual time."""
+    """A time in which the dependency answers nobody, or not everybody, or slowly. Times in seconds of virtual time."""
 
     begins: float
     seconds: float
@@ -31,17 +33,32 @@ class Outage:
     collapse: float = 0.0  # answers that each call beyond the limit takes away from the same second
     mended_after: float | None = None  # so long after its end a person has seen to it that there is no limit
     queue: str = ""  # only jobs of this queue call; empty: all do
+    slower: float | None = None  # it answers all the while, but a call takes so many times as long; None: it does not
+    times_out: float | None = None  # whoever waits so long for such an answer gives up and raises; None: nobody does
 
     def __post_init__(self) -> None:
         if not (self.begins >= 0 and self.seconds >= 0 and self.fails_after >= 0 and 0 < self.share <= 1):
-            raise ValueError(f"{self}: times must be 0 or more, and the share above 0 and at most 1")
+            raise ValueError(
+                f"an outage with {told(begins=self.begins, seconds=self.seconds, fails_after=self.fails_after)}, "
+                f"{told(share=self.share)}: times must be 0 or more, and the share above 0 and at most 1"
+            )
         if self.calls_per_second is not None and self.calls_per_second < 1:
-            raise ValueError(f"{self}: a dependency that answers {self.calls_per_second:g} calls a second is no use")
+            raise ValueError(f"a dependency that answers {self.calls_per_second:g} calls a second is no use")
+        if self.slower is not None and not (self.slower > 1 and self.share == 1):
+            raise ValueError(
+                f"a dependency with {told(slower=self.slower, share=self.share)}: slower is above 1, so many times as "
+                "long, and for every call"
+            )
+        if self.times_out is not None and (self.slower is None or self.times_out <= 0):
+            raise ValueError(f"{told(times_out=self.times_out)}: a time-out is above 0, and for one that gets slower")
         if self.collapse < 0 or (self.mended_after is not None and self.mended_after < 0):
-            raise ValueError(f"{self}: how it collapses, and when it is mended, must be 0 or more")
+            raise ValueError(
+                f"an outage with {told(collapse=self.collapse, mended_after=self.mended_after)}: how it collapses, and "
+                "when it is mended, must be 0 or more"
+            )
         if self.collapse and (self.calls_per_second is None or self.mended_after is None):
             raise ValueError(
-                f"{self}: what collapses needs a limit beyond which it does, and may never come back by itself: say "
+                "an outage: what collapses needs a limit beyond which it does, and may never come back by itself: say "
                 "when a person steps in (mended_after)"
             )
 
@@ -63,23 +80,39 @@ class Dependency:
         self.outage = outage
         self.calls = array("d")  # when each came
         self.refused = array("b")  # whether it failed, call by call
+        self.took = array("d")  # how long each kept its worker
         self._stream = stream(seed, "outage")
         self._answered = array("d")  # within the window, as are all that came
         self._came = array("d")
 
-    def call(self, now: float, queue: str) -> bool:
-        """A job's call; answers whether it succeeds."""
+    def call(self, now: float, queue: str, seconds: float) -> tuple[bool, float]:
+        """A job's call, which usually takes so many seconds; answers whether it succeeds, and how long it takes."""
         outage = self.outage
         if outage.queue and queue != outage.queue:
-            return True
-        fails = outage.begins <= now < outage.ends and (outage.share == 1 or self._stream.random() < outage.share)
+            return True, seconds
+        succeeds = self._answers(now)
+        takes = seconds if succeeds else outage.fails_after
+        if succeeds and outage.slower is not None and self._is_struck(now):
+            takes *= outage.slower
+            if outage.times_out is not None and takes > outage.times_out:
+                succeeds, takes = False, outage.times_out
+        self.calls.append(now)
+        self.refused.append(not succeeds)
+        self.took.append(takes)
+        return succeeds, takes
+
+    def _is_struck(self, now: float) -> bool:
+        return self.outage.begins <= now < self.outage.ends
+
+    def _answers(self, now: float) -> bool:
+        outage = self.outage
+        fails = self._is_struck(now) and (outage.share == 1 or self._stream.random() < outage.share)
+        fails = fails and outage.slower is None
         if outage.calls_per_second is not None and now < outage.mended:
             has_room = self._has_room(now, outage.calls_per_second)
             fails = fails or not has_room
             if not fails:
                 self._answered.append(now)
-        self.calls.append(now)
-        self.refused.append(fails)
         return not fails
 
     def _has_room(self, now: float, limit: float) -> bool:

@@ -36,7 +36,10 @@ MENDED_AFTER_SECONDS = 120.0
 def add(verbs: "Verbs") -> None:
     """Its part of the command line."""
     one = verb(
-        verbs, "retries", run, help="an outage, and what each backoff makes of it: waves, storms, who is held down"
+        verbs,
+        "retries",
+        run,
+        help="an outage, or slow answers, and what each backoff makes of it: waves, storms, who is held down",
     )
     one.add_argument(
         "--policies",
@@ -63,6 +66,18 @@ def add(verbs: "Verbs") -> None:
     ):
         one.add_argument(f"--{name}", type=kind, default=usual, metavar="X", help=f"{words} (default: %(default)g)")
     one.add_argument(
+        "--slower",
+        type=positive(float),
+        metavar="X",
+        help="it is not down but answers all the while, and a call takes so many times as long",
+    )
+    one.add_argument(
+        "--times-out",
+        type=positive(float),
+        metavar="S",
+        help="with --slower: a call that would take longer fails then (default: it waits for ever)",
+    )
+    one.add_argument(
         "--mended-after",
         type=not_negative,
         metavar="S",
@@ -87,6 +102,10 @@ def run(options: argparse.Namespace, clock: Clock) -> int:
     times, seed = chosen_replications(options), chosen_seed(options)
     if options.collapse and not options.calls_per_second:
         raise UsageError("--collapse is about calls beyond the limit; give --calls-per-second")
+    if options.times_out is not None and options.slower is None:
+        raise UsageError("--times-out is about a call that takes longer than usual; give --slower")
+    if options.slower is not None and options.slower <= 1:
+        raise UsageError(f"--slower {options.slower:g}: so many times as long, so it is above 1")
     if options.collapse and options.mended_after is None:
         options.mended_after = MENDED_AFTER_SECONDS
 
@@ -99,6 +118,8 @@ def run(options: argparse.Namespace, clock: Clock) -> int:
             collapse=options.collapse,
             mended_after=options.mended_after,
             queue=USUAL.outage.queue,
+            slower=options.slower,
+            times_out=options.times_out,
         )
         setting = Setting(
             outage,

@@ -23,6 +23,7 @@ def rows(found: Retries) -> list[list[str]]:
             ("given_up_share", one.given_up),
             ("bystanders_waiting_mean_seconds", one.bystanders),
             ("failing_share", one.failing),
+            ("slow_share", one.slow),
         ):
             theory = one.in_theory if what is one.calls_per_job else None
             made.append([one.policy.name, measure, *in_columns(what), "" if theory is None else f"{theory:.9g}"])
@@ -38,8 +39,10 @@ def retries(console: Out, found: Retries) -> None:
     # A column of nothing would be one too many.
     gives_up = any(_share(one.given_up) != share(0.0) for one in found.outcomes)
     columns = ["calls a job", "peak after", "95 % over after", *(["given up"] if gives_up else []), "others waited"]
-    columns += ["failing", *(["held down"] if has_end else [])]
-    whole = table(f"An outage of {duration(outage.seconds)}, seed {found.seed}", "policy", *columns)
+    is_slow = outage.slower is not None
+    columns += ["failing", *(["slow"] if is_slow else []), *(["held down"] if has_end else [])]
+    what = "Slow answers for" if is_slow else "An outage of"
+    whole = table(f"{what} {duration(outage.seconds)}, seed {found.seed}", "policy", *columns)
     for one in found.outcomes:
         whole.add_row(
             escape(one.policy.name),
@@ -49,6 +52,7 @@ def retries(console: Out, found: Retries) -> None:
             *([_share(one.given_up)] if gives_up else []),
             plus_minus(one.bystanders, duration),
             _share(one.failing),
+            *([_share(one.slow)] if is_slow else []),
             *([share(one.held_down)] if has_end else []),
         )
     console.print()
@@ -63,10 +67,20 @@ def retries(console: Out, found: Retries) -> None:
             limit = (
                 f"answers {outage.calls_per_second:g} calls a second, and for each call more {outage.collapse:g} fewer"
             )
-    console.print(
-        f"[bold]What is needed[/] is down from {duration(outage.begins)} on; otherwise it {limit}. A call that fails "
-        f"takes {duration(outage.fails_after)}."
-    )
+    fails = f"A call that fails takes {duration(outage.fails_after)}."
+    if outage.slower is None:
+        console.print(
+            f"[bold]What is needed[/] is down from {duration(outage.begins)} on; otherwise it {limit}. {fails}"
+        )
+    else:
+        patience = "for ever" if outage.times_out is None else f"{duration(outage.times_out)} at most, then it fails"
+        if outage.calls_per_second is not None:
+            patience += f". One that is refused takes {duration(outage.fails_after)}"
+        console.print(
+            f"[bold]What is needed[/] takes {outage.slower:g} times as long from {duration(outage.begins)} on, and "
+            f"{limit}. A job waits {patience}. [bold]Slow[/]: workers' time that went into waiting for answers that "
+            "came, beyond what they usually take."
+        )
     if outage.mended_after is not None:
         console.print(
             f"[bold]Held down[/]: the share of runs in which most calls failed until a person stepped in, "

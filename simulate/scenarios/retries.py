@@ -1,4 +1,4 @@
-"""Retries and retry storms: what a dependency that was down sees when it comes back, by the backoff that was chosen.
+"""Retries and retry storms: what a dependency that was down or slow sees when it comes back, by the backoff chosen.
 
 Jobs that failed together come back together, unless something parts them. Exponential backoff alone only makes the
 waves rarer; jitter makes them no waves. Whoever retries at once keeps every worker busy with failing, and those who
@@ -21,6 +21,7 @@ from simulate.faults import Plan
 from simulate.intervals import Estimate, Numbers, mean_interval
 from simulate.measures import measure
 from simulate.replications import of_all, seeds
+from simulate.words import told
 from simulate.workload import Load, poisson_arrivals, stream
 
 CALLING, BYSTANDING = "mail", "other"
@@ -70,7 +71,10 @@ class Setting:
 
     def __post_init__(self) -> None:
         if self.workers < 1 or self.burst < 0 or self.rate <= 0 or self.after < 0 or self.service <= 0:
-            raise ValueError(f"{self}: one worker at least, and numbers above 0")
+            raise ValueError(
+                f"{told(workers=self.workers, burst=self.burst, rate=self.rate)}, "
+                f"{told(after=self.after, service=self.service)}: one worker at least, and numbers above 0"
+            )
         if self.outage.queue != CALLING:
             raise ValueError(f"the outage must be of the queue {CALLING!r}, so that there are bystanders")
 
@@ -92,6 +96,7 @@ class RetryOutcome:
     given_up: Estimate  # share of the jobs that met the outage and were not done in the end
     bystanders: Estimate  # mean waiting time during the outage of jobs that need nothing of it; seconds
     failing: Estimate  # share of all workers' time during the outage that went into failing attempts
+    slow: Estimate  # the same, into waiting for answers that came in the end, longer than they usually take
     held_down: float | None  # share of runs in which callers kept it down until a person stepped in; None: nobody does
 
 
@@ -116,6 +121,8 @@ class Retries:
             "outage_seconds": outage.seconds,
             "calls_per_second_at_most": outage.calls_per_second,
             "collapse": outage.collapse,
+            "slower": outage.slower,
+            "times_out_after_seconds": outage.times_out,
             "mended_after_seconds": outage.mended_after,
             "bystanders_and_callers_per_second": self.setting.rate,
             "costs_seconds": self.setting.costs.seconds,
@@ -140,6 +147,7 @@ class Retries:
                     "given_up_share": one.given_up.to_dict(),
                     "bystanders_waiting_mean": one.bystanders.to_dict(),
                     "failing_share": one.failing.to_dict(),
+                    "slow_share": one.slow.to_dict(),
                     "held_down_share": one.held_down,
                 }
                 for one in self.outcomes
@@ -188,6 +196,7 @@ class _Run:
     given_up: float | None
     bystanders: float | None
     failing: float
+    slow: float
     held_down: bool
 
 
@@ -217,13 +226,15 @@ def _play(policy: RetryPolicy, setting: Setting, seed: int) -> _Run:
     dependency, ledger = world.dependency, world.ledger
     assert dependency is not None
     calls, was_refused = np.array(dependency.calls), np.array(dependency.refused, dtype=bool)
+    took = np.array(dependency.took)
     starts, first = ledger.column("starts"), ledger.column("first_start")
     queues = np.array(load.queues)
     met = (queues == CALLING) & (first >= outage.begins) & (first < outage.ends)
     over = np.fmax(ledger.column("ended"), ledger.column("left_at"))[met]
     beside = (queues == BYSTANDING) & (load.arrived >= outage.begins) & (load.arrived < outage.ends)
     after = calls[calls >= outage.ends]
-    attempts = ((calls >= outage.begins) & (calls < outage.ends) & was_refused).sum()
+    during = (calls >= outage.begins) & (calls < outage.ends)
+    whole = setting.workers * outage.seconds
     return _Run(
         calls,
         calls[was_refused],
@@ -234,7 +245,8 @@ def _play(policy: RetryPolicy, setting: Setting, seed: int) -> _Run:
         float((calls[was_refused] >= outage.ends).sum()),
         measured.left.get("failed", 0) / int(met.sum()) if met.any() else None,
         float((first - load.arrived)[beside].mean()) if beside.any() else None,
-        float(attempts * outage.fails_after / (setting.workers * outage.seconds)) if outage.seconds else 0.0,
+        float(took[during & was_refused].sum()) / whole if whole else 0.0,
+        float((took - setting.service)[during & ~was_refused].sum()) / whole if whole else 0.0,
         _held_down(calls, was_refused, outage),
     )
 
@@ -272,6 +284,7 @@ def _outcome(policy: RetryPolicy, setting: Setting, runs: Sequence[_Run]) -> Ret
         of_all(mean_interval, [run.given_up for run in runs]),
         of_all(mean_interval, [run.bystanders for run in runs]),
         mean_interval([run.failing for run in runs]),
+        mean_interval([run.slow for run in runs]),
         None if setting.outage.mended_after is None else float(np.mean([run.held_down for run in runs])),
     )
 
@@ -283,6 +296,7 @@ def calls_in_theory(policy: RetryPolicy, setting: Setting) -> float | None:
     """How often a job calls that meets the outage, on average: those of the burst at its beginning, others anywhere."""
     outage, backoff = setting.outage, policy.backoff
     has_limits = outage.calls_per_second is not None or policy.retries < PLENTY or outage.share < 1
+    has_limits = has_limits or outage.slower is not None
     if has_limits or not backoff.first_seconds or not outage.seconds:
         return None
     expected = expected_calls(backoff, outage.seconds, outage.fails_after)

@@ -7,7 +7,7 @@ import pytest
 
 from minique.backoff import Backoff
 from simulate.actors import World
-from simulate.costs import Costs
+from simulate.costs import FREE, Costs
 from simulate.dependency import Dependency, Outage
 from simulate.designs import KNOWN, find
 from simulate.designs.minique import Minique
@@ -34,8 +34,8 @@ def run(make: Callable[[World], object], plan: Plan = Plan(outage=OUTAGE)) -> tu
 
 def test_a_call_fails_during_the_outage_and_otherwise_only_beyond_the_limit() -> None:
     dependency = Dependency(Outage(begins=10, seconds=5, calls_per_second=2), seed=1)
-    assert [dependency.call(now, "") for now in (9.0, 10.0, 14.9, 15.0)] == [True, False, False, True]
-    assert [dependency.call(now, "") for now in (15.1, 15.2, 15.99, 16.0)] == [True, False, False, True]
+    assert [dependency.call(now, "", 1.0)[0] for now in (9.0, 10.0, 14.9, 15.0)] == [True, False, False, True]
+    assert [dependency.call(now, "", 1.0)[0] for now in (15.1, 15.2, 15.99, 16.0)] == [True, False, False, True]
     assert list(dependency.refused) == [0, 1, 1, 0, 0, 1, 1, 0]
 
 
@@ -43,15 +43,15 @@ def test_what_collapses_answers_fewer_the_more_it_is_called_until_a_person_steps
     outage = Outage(begins=0, seconds=1, calls_per_second=4, collapse=0.5, mended_after=9)
     dependency = Dependency(outage, seed=1)
     # Four are answered, and four too many take away two of the next second's answers, which come at the same pace.
-    first = [dependency.call(2 + n / 8, "") for n in range(8)]
+    first = [dependency.call(2 + n / 8, "", 1.0)[0] for n in range(8)]
     assert first == [True] * 4 + [False] * 4
-    second = [dependency.call(3 + n / 8, "") for n in range(8)]
+    second = [dependency.call(3 + n / 8, "", 1.0)[0] for n in range(8)]
     assert sum(second) == 2
     # Twelve times too many: nothing is left.
-    assert not any(dependency.call(4 + n / 48, "") for n in range(48))
+    assert not any(dependency.call(4 + n / 48, "", 1.0)[0] for n in range(48))
     # It recovers as soon as it is left alone, or is mended.
-    assert dependency.call(6.0, "")
-    storm = [dependency.call(9 + n / 48, "") for n in range(96)]
+    assert dependency.call(6.0, "", 1.0)[0]
+    storm = [dependency.call(9 + n / 48, "", 1.0)[0] for n in range(96)]
     assert not any(storm[24:48])
     assert all(storm[48:])
 
@@ -67,9 +67,9 @@ def test_one_that_collapses_needs_a_limit_and_somebody_who_steps_in() -> None:
 
 def test_a_share_of_calls_fails_and_other_queues_do_not_call() -> None:
     dependency = Dependency(Outage(begins=0, seconds=5000, share=0.3, queue="mail"), seed=1)
-    failed = sum(not dependency.call(float(now), "mail") for now in range(5000))
+    failed = sum(not dependency.call(float(now), "mail", 1.0)[0] for now in range(5000))
     assert failed / 5000 == pytest.approx(0.3, abs=0.02)
-    assert dependency.call(1.0, "other")
+    assert dependency.call(1.0, "other", 1.0)[0]
     assert len(dependency.calls) == 5000
 
 
@@ -123,5 +123,39 @@ def test_kills_during_an_outage_lose_nothing_either() -> None:
 
 @pytest.mark.parametrize("wrong", [{"seconds": -1.0}, {"share": 0.0}, {"calls_per_second": 0.5}])
 def test_an_outage_that_cannot_be_is_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="Outage"):
+    [value] = wrong.values()
+    with pytest.raises(ValueError, match=rf"^an? [^(=]*{value:g}"):  # in words, and not as Python shows an object
         Outage(**{"begins": 0.0, "seconds": 1.0, **wrong})
+
+
+class TestSlowAnswers:
+    """From 10 s on, for 20 s, a call takes five times as long as it usually does, which is a second."""
+
+    @staticmethod
+    def run(times_out: float | None = None) -> tuple[World, Measures]:
+        load = Load("few", "made", np.array([5.0, 12.0, 40.0]), np.ones(3), ("calls", "calls", "calls"))
+        outage = Outage(10.0, 20.0, queue="calls", slower=5.0, times_out=times_out)
+        world = World(load, workers=1, costs=FREE, plan=Plan(outage=outage))
+        world.run(Minique(world, queues="*", retries=20, backoff=Backoff(first_seconds=8.0, factor=1.0, jitter=False)))
+        return world, measure(world, 1)  # and the books balance, though nobody works while it waits
+
+    def test_a_call_keeps_its_worker_so_many_times_as_long(self) -> None:
+        world, found = self.run()
+        took = world.ledger.column("ended") - world.ledger.column("first_start")
+        assert took == pytest.approx([1.0, 5.0, 1.0])
+        assert found.failures == 0
+
+    def test_whoever_loses_patience_fails_then_and_is_tried_again(self) -> None:
+        world, found = self.run(times_out=2.0)
+        assert found.failures == 2  # at 12 s, and at 22 s; the third is answered as usual
+        assert world.dependency is not None
+        assert world.dependency.took.tolist() == pytest.approx([1.0, 2.0, 2.0, 1.0, 1.0])
+        assert world.dependency.refused.tolist() == [0, 1, 1, 0, 0]
+
+    def test_patience_that_is_long_enough_changes_nothing(self) -> None:
+        assert self.run(times_out=5.0)[1].failures == 0
+
+    @pytest.mark.parametrize("wrong", [{"slower": 1.0}, {"slower": 5.0, "share": 0.5}, {"times_out": 1.0}])
+    def test_what_cannot_be_is_refused(self, wrong: dict[str, float]) -> None:
+        with pytest.raises(ValueError, match="slower"):
+            Outage(0.0, 1.0, **wrong)

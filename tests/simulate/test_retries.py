@@ -90,6 +90,24 @@ def test_calls_that_hang_keep_others_waiting_and_jitter_frees_the_workers() -> N
     assert value(at_once.bystanders) > 2 * value(jitter.bystanders)
 
 
+def test_slow_answers_hold_the_workers_and_a_time_out_makes_them_a_storm() -> None:
+    def met(**patience: float) -> RetryOutcome:
+        outage = Outage(10.0, 30.0, queue=CALLING, slower=40.0, **patience)
+        setting = Setting(outage, burst=40, rate=1.0, after=20.0)
+        [found] = retries(("at once",), setting=setting, replications=2, seed=SEED).outcomes
+        return found
+
+    patient, hasty = met(), met(times_out=1.0)
+    assert value(patient.failing) == 0
+    assert value(patient.slow) > 0.5  # 4 s instead of a tenth, for fifty jobs on eight workers
+    assert value(patient.calls_per_job) == 1
+    assert value(hasty.slow) == 0
+    assert value(hasty.failing) > 0.9
+    assert value(hasty.calls_per_job) > 4
+    assert value(hasty.recovered) > value(patient.recovered)
+    assert patient.in_theory is None
+
+
 def test_the_calls_of_the_figure_are_those_of_the_runs(found: Retries) -> None:
     jitter = found.of("jitter")
     during = (jitter.seconds > 30) & (jitter.seconds < 90)
