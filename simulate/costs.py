@@ -23,6 +23,7 @@ class Costs:
     fork_in_a_row: float = 0.0008  # the same for each of several that are forked one after another
     end_of_child: float = 0.0005  # a job in a child has ended, and its worker knows
     in_line: float = 0.0001  # what a worker does for each job that it runs itself, its trip to the server not counted
+    end_in_line: float = 0.0002  # jobs that a worker claimed together and ran itself have ended, and it asks for more
     origin: str = ASSUMED
 
     @property
@@ -43,5 +44,5 @@ class Costs:
 
 FREE = Costs(
     query=0.0, commit=0.0, round_trip=0.0, wake_up=0.0, hand_over=0.0, fork=0.0, fork_in_a_row=0.0, end_of_child=0.0,
-    in_line=0.0,
+    in_line=0.0, end_in_line=0.0,
 )  # fmt: skip

@@ -336,9 +336,9 @@ def theory_of(design: str, setting: Setting, measured: str) -> Line | None:
         return Line(2 * costs.commit + theory.polled_wait(rate, service, variation, setting.poll), "exact")
     if design != "minique":
         return None
-    # Enqueued, woken, claimed, handed over; and before the next one is begun: heard, told and claimed, handed over.
+    # Enqueued and claimed by the bell, woken, handed over; before the next one: heard, told and claimed, handed over.
     service, variation = lengthened(setting, costs.end_of_child + costs.round_trip + costs.hand_over)
-    least = 2 * costs.round_trip + costs.wake_up + costs.hand_over
+    least = costs.round_trip + costs.wake_up + costs.hand_over
     wait = theory.allen_cunneen(rate, service, setting.workers, 1.0, variation)
     # The fixed cost makes an exponential time a little less variable; by so little it is no matter.
     is_exact = setting.workers == 1 or abs(variation - 1) < 0.01

@@ -44,8 +44,6 @@ def add(verbs: "Verbs") -> None:
     )
     for name, kind, value, words in (
         ("workers", int, asked.workers, "processes of minique"),
-        ("service", float, asked.service, "mean seconds of work in a generated job"),
-        ("seconds", float, asked.seconds, "for how long generated jobs arrive"),
         ("every", float, asked.every, "seconds that the naive daemon sleeps"),
         ("repeat", int, asked.repeat, "times that each is played; medians count"),
     ):
@@ -58,6 +56,27 @@ def add(verbs: "Verbs") -> None:
         metavar="X,X",
         help="effective shares of its own processes that a generated load keeps busy (default: 0.5,0.9; with --check "
         "also 0.3 and 0.7)",
+    )
+    one.add_argument(
+        "--service",
+        type=positive(float),
+        metavar="X",
+        help=f"mean seconds of work in a generated job (default: {asked.service:g}; with --check "
+        f"{live_check.SERVICE_SECONDS:g}, and for the naive daemon as many times less as there are workers)",
+    )
+    long = one.add_mutually_exclusive_group()
+    long.add_argument(
+        "--seconds",
+        type=positive(float),
+        metavar="X",
+        help=f"for how long generated jobs arrive (default: {asked.seconds:g}; with --check so long as --jobs takes)",
+    )
+    long.add_argument(
+        "--jobs",
+        type=positive(int),
+        metavar="N",
+        help=f"how many generated jobs there are, however long they take (default with --check: {live_check.JOBS}, "
+        "enough for each percentile)",
     )
     one.add_argument(
         "--check",
@@ -92,7 +111,10 @@ def run(options: argparse.Namespace, clock: Clock) -> int:
     options.utilisations = options.utilisations or usual
     if options.trace is not None:
         trace = chosen_trace(options)
-    kept = ("workers", "utilisations", "service", "variance", "seconds", "every", "repeat", "seed")
+    kept = ("workers", "utilisations", "service", "variance", "seconds", "jobs", "every", "repeat", "seed")
+    options.service = options.service or (live_check.SERVICE_SECONDS if options.check else live.Setting().service)
+    options.jobs = options.jobs or (live_check.JOBS if options.check and options.seconds is None else 0)
+    options.seconds = options.seconds or live.Setting().seconds
     try:
         setting = live.Setting(
             tuple(names(options.designs)), way=options.work, **{name: getattr(options, name) for name in kept}
@@ -106,8 +128,9 @@ def run(options: argparse.Namespace, clock: Clock) -> int:
                     learnt = calibrate.calibrate(advance)
                 known = learnt.costs, learnt.overshoot
             if options.check:
-                with progress_bar(live_check.work(setting, *known), clock, "playing") as advance:
-                    checked = live_check.check(setting, *known, advance)
+                plan = live_check.planned(setting, *known)
+                with progress_bar(float(sum(one.jobs for one in plan)), clock, "playing") as advance:
+                    checked = live_check.check(setting, plan, *known, advance)
                 keep_checked(options, checked)
                 return FINE
             chosen = live.loads(setting, *known, trace)

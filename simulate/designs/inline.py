@@ -6,12 +6,14 @@ always halfway between.
 """
 
 import sys
+from collections.abc import Callable
 from functools import partial
 
 from minique.keeper import Keeper
 from minique.processes import Task
 from minique.worker import BATCH_SECONDS, Worker
 from simulate.actors import Process
+from simulate.designs.behind import Behind
 from simulate.designs.minique import Minique, SimulatedChild, ending_of
 
 KEEPER_COMES_SECONDS = 1.5 * BATCH_SECONDS
@@ -74,6 +76,18 @@ class InLine(Minique):
         assert isinstance(child, InTheWorker)
         child.worker = worker
         child.renews = self.upkeep
+
+    def _waiting(
+        self, process: Process, child: SimulatedChild, worker: Worker, behind: Behind
+    ) -> Callable[[float, str | None], None]:
+        wait, hub, costs = super()._waiting(process, child, worker, behind), self.world.hub, self.world.costs
+
+        def wait_in_line(seconds: float, bell: str | None) -> None:
+            if worker.state.ended:
+                hub.sleep(costs.end_in_line)
+            wait(seconds, bell)
+
+        return wait_in_line
 
 
 DESIGN = InLine

@@ -1,8 +1,9 @@
 """Rung 8: minique. The worker, reaper and scheduler that ship, on the MemoryStore, in virtual time.
 
 Each worker runs `minique.loop.run`, as it does in production; what differs is what it waits with. A trip to the store
-takes a round trip, half of it before the server acts and half after. A job is handed to a child that is only an event
-in the heap; a worker that forks the next ones hears of its end when it has done so.
+takes a round trip, half of it before the server acts and half after; an idle worker's next claim is drawn by its bell
+(`behind.py`). A job is handed to a child that is only an event in the heap; a worker that forks the next ones hears of
+its end when it has done so.
 
 Renewals, reaping and signs of life are left out while nobody is going to be killed: they change nothing then, and a
 log of eleven days would draw hundreds of millions of them. A worker looks once, when it starts, and is then told that
@@ -36,6 +37,7 @@ from minique.subscription import Subscription
 from minique.worker import BATCH_LIMIT, LEASE_SECONDS, Settings, Worker
 from simulate.actors import Process, World
 from simulate.designs import Design
+from simulate.designs.behind import Behind
 from simulate.designs.ticks import Ticks
 from simulate.faults import APPLIED, REFUSED, RESENT
 from simulate.virtual_time import FOREVER, TIME, Actor, Hub
@@ -112,8 +114,19 @@ class TimedStore(Store):
         self._store = store
         self._world = world
         self._half = world.costs.round_trip / 2
+        self.behind = Behind(store, world.hub.clock)
 
     def trip(self, arrows: Sequence[Arrow], now: str) -> list[Any]:
+        said = self.behind.answer(arrows)
+        if said is None:
+            said = self._trip(arrows)
+        self.behind.expect(arrows, said)
+        return said
+
+    def has_drawn(self) -> bool:
+        return self.behind.has_drawn()
+
+    def _trip(self, arrows: Sequence[Arrow]) -> list[Any]:
         if arrows[-1].__class__ in UPKEEP and all(arrow.__class__ in UPKEEP for arrow in arrows):
             # Sent beside the work: it costs the server something, and a job nothing.
             return self._draw(arrows)
@@ -350,7 +363,8 @@ class Minique(Design):
         """A worker's own loop."""
         child = self._child(process)
         clock = VirtualClock(self.world.hub, self.world.clock_of(process)() - self.world.hub.now)
-        worker = self.worker(process, TimedStore(self.store, self.world), child, clock)
+        connection = TimedStore(self.store, self.world)
+        worker = self.worker(process, connection, child, clock)
         self._born(worker, child)
         self._living[process] = worker
         self._children[process] = child
@@ -358,7 +372,8 @@ class Minique(Design):
             # Nobody renews a lease here, so nobody may reap; and the others have made its bell known.
             worker.state = worker.state._replace(look_at=FOREVER)
         self.world.hub.sleep(self._loads_for)
-        loop.run(worker, self._waiting(process, child, worker), worker.is_finished, self._events, self._rng)
+        wait = self._waiting(process, child, worker, connection.behind)
+        loop.run(worker, wait, worker.is_finished, self._events, self._rng)
         self.world.gone(process)
 
     def retire(self, process: Process) -> None:
@@ -389,11 +404,16 @@ class Minique(Design):
     def _born(self, worker: Worker, child: SimulatedChild) -> None:
         """A worker is about to begin its life."""
 
-    def _waiting(self, process: Process, child: SimulatedChild, worker: Worker) -> Callable[[float, str | None], None]:
+    def _waiting(
+        self, process: Process, child: SimulatedChild, worker: Worker, behind: Behind
+    ) -> Callable[[float, str | None], None]:
         hub, store, upkeep = self.world.hub, self.store, self.upkeep
         costs = self.world.costs
 
         def rung() -> None:
+            if process.alive:  # a server drops what stands behind the pop of a closed connection
+                behind.is_rung = True
+                hub.at(hub.now, behind.draw)
             hub.wake(process.actor, "bell")
 
         def wait(seconds: float, bell: str | None) -> None:
@@ -416,7 +436,9 @@ class Minique(Design):
             self.rests(process.number)
             why = hub.park(until)
             if why != "bell" and not store.leave(bell, rung):
-                store.trip((Ring(bell),), "")  # it rang in the same moment, and others wait for it
+                # It rang in the same moment, and others wait for it.
+                behind.is_rung = False
+                store.trip((Ring(bell),), "")
             if why != TIME:
                 hub.sleep(costs.wake_up)
             self.rested(process.number, hub.now)

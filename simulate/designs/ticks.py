@@ -23,6 +23,7 @@ from minique.perform import Returned
 from minique.processes import FORKS_AHEAD, Ending, Task
 from minique.store import Arrow, Ear, Store
 from simulate.actors import Process, World
+from simulate.designs.behind import Behind
 from simulate.virtual_time import FOREVER
 
 if TYPE_CHECKING:
@@ -59,17 +60,23 @@ class TickedStore(Store):
         self._hub = design.world.hub
         self._half = design.world.costs.round_trip / 2
         self._clock = clock
+        self.behind = Behind(design.store, design.world.hub.clock)
         self.trips = 0
         self.acts = True
         """Whether this is the moment at which the server acts."""
 
     def trip(self, arrows: Sequence[Arrow], now: str) -> list[Any]:
-        if not self.acts:
-            raise TooEarly
-        self.trips += 1
-        acts_at = self._hub.now
-        self._clock.now = acts_at + self._half
-        return self._store.draw(arrows, now, acts_at)
+        behind = self.behind
+        said = behind.answer(arrows)
+        if said is None:
+            if not self.acts:
+                raise TooEarly
+            self.trips += 1
+            acts_at = self._hub.now
+            self._clock.now = acts_at + self._half
+            said = self._store.draw(arrows, now, acts_at)
+        behind.expect(arrows, said)
+        return said
 
     def listen(self, bell: str, seconds: float) -> Ear:
         raise AssertionError("in virtual time a bell is waited for without a thread")
@@ -137,8 +144,7 @@ class Ticks:
         world = design.world
         self._world = world
         self._hub = world.hub
-        self._end_of_child = world.costs.end_of_child
-        self._wake_up = world.costs.wake_up
+        self._costs = world.costs  # asked each time: some are drawn
         self._half = world.costs.round_trip / 2
         self._design = design
         self._process = process
@@ -197,7 +203,7 @@ class Ticks:
         # Without upkeep a rest ends early only for what is held, and what the server has not been told.
         if next >= ends or not (self._worker.state.held or self._worker.state.ended):
             child.is_heard = True
-            next = (ends if ends > now else now) + self._end_of_child
+            next = (ends if ends > now else now) + self._costs.end_of_child
         if self._half:
             self._tick_at(next)
         else:
@@ -212,6 +218,15 @@ class Ticks:
             self._design.rests(self._process.number)
 
     def _rung(self) -> None:
-        wakes_at = self._hub.now + self._wake_up
+        behind, now = self._store.behind, self._hub.now
+        behind.is_rung = True
+        self._hub.at(now, behind.draw)
+        wakes_at = now + self._costs.wake_up
         self._design.rested(self._process.number, wakes_at)
-        self._tick_at(wakes_at)
+        self._hub.at(wakes_at, self._woken, wakes_at)
+
+    def _woken(self, time: float) -> None:
+        if not self._store.behind.has_drawn():
+            self._tick_at(time)
+        else:  # with jobs in hand, and there is no trip to make
+            self._perhaps_without_trip(time)

@@ -2,7 +2,7 @@
 
 Real programs are watched while they work: a worker with forked children, one that runs jobs itself, and the naive
 daemon, each with jobs one at a time (so that it is idle in between) and with a heap of them (so that it is not); the
-forked one also with a heap of jobs that do nothing, for which it forks several children in a row. What is not measured
+workers also with a heap of jobs that do nothing, which are claimed many at a time. What is not measured
 directly is what is left: of the time from one job's end to the next one's beginning, say, when the trip and the
 hand-over are taken off. So what the simulator adds up is what was seen.
 
@@ -105,32 +105,32 @@ def calibrate(advance: Callable[[float], object] = lambda done: None) -> Calibra
         machine = here.about()
         forked = _watch_worker(here.url, "fork")
         advance(1)
-        in_line = _watch_worker(here.url, "inline")
+        by_itself = _watch_worker(here.url, "inline")
         advance(2)
     rows = _watch_daemon()
     advance(3)
     looks = _look_at_table()
     advance(4)
     seen = {
-        "round trip": Spread.of([*forked.trips, *in_line.trips]),
+        "round trip": Spread.of([*forked.trips, *by_itself.trips]),
         "planned to begun, idle, fork": Spread.of(forked.idle),
         "end to begun, busy, fork": Spread.of(forked.busy),
         "hand-over": Spread.of(forked.hand_overs),
         "fork": Spread.of([seconds for number, seconds in forked.forks if number == 1]),
         "fork in a row": Spread.of([seconds / number for number, seconds in forked.forks if number > 1]),
-        "planned to begun, idle, in-line": Spread.of(in_line.idle),
-        "end to begun, busy, in-line": Spread.of(in_line.busy),
+        "planned to begun, idle, in-line": Spread.of(by_itself.idle),
+        "end to begun, busy, in-line": Spread.of(by_itself.busy),
+        "end to begun, claimed together, in-line": Spread.of(by_itself.together),
         "row to row, naive daemon": Spread.of(rows.busy),
         "look, naive daemon": Spread.of(looks),
-        "sleep overshoot": Spread.of([*forked.overshoots, *in_line.overshoots, *rows.overshoots]),
+        "sleep overshoot": Spread.of([*forked.overshoots, *by_itself.overshoots, *rows.overshoots]),
     }
-    # What is added up again must be what was seen: of a lone job two trips, wake-up and hand-over; of one after another
+    # What is added up again must be what was seen: of a lone job a trip, wake-up and hand-over; of one after another
     # its end, a trip, and hand-over or what a worker does itself. So no part may be larger than its sum allows.
     alone, hand_over = seen["planned to begun, idle, fork"].mean, seen["hand-over"].mean
-    by_itself, one_after_another = (
-        seen[f"{what}, in-line"].mean for what in ("planned to begun, idle", "end to begun, busy")
-    )
-    trip = min(seen["round trip"].mean, one_after_another, by_itself / 2, _left(alone - hand_over) / 2)
+    one_after_another = seen["end to begun, busy, in-line"].mean
+    in_line = min(seen["end to begun, claimed together, in-line"].mean, one_after_another)
+    trip = min(seen["round trip"].mean, one_after_another - in_line, _left(alone - hand_over))
     day = datetime.fromtimestamp(_clock.wall(), UTC)
     about: dict[str, object] = {
         "on": platform.node(),
@@ -143,12 +143,13 @@ def calibrate(advance: Callable[[float], object] = lambda done: None) -> Calibra
         query=seen["look, naive daemon"].mean,
         commit=seen["row to row, naive daemon"].mean,
         round_trip=trip,
-        wake_up=_left(alone - 2 * trip - hand_over),
+        wake_up=_left(alone - trip - hand_over),
         hand_over=hand_over,
         fork=seen["fork"].mean,
         fork_in_a_row=seen["fork in a row"].mean,
         end_of_child=_left(seen["end to begun, busy, fork"].mean - trip - hand_over),
-        in_line=one_after_another - trip,
+        in_line=in_line,
+        end_in_line=_left(one_after_another - trip - in_line),
         origin=origin(about),
     )
     return Calibration(costs, seen["sleep overshoot"].mean, seen, about)
@@ -205,11 +206,19 @@ class _Watched:
     """From the moment at which the producer turned to a job until it began, while nothing else was to do."""
     busy: Numbers
     """From the end of one job to the beginning of the next, while there were more."""
+    together: Numbers
+    """The same in a heap of jobs that do nothing, after which most are begun without a trip."""
     hand_overs: Numbers
     """From the answer to the claim to the beginning."""
     forks: Sequence[tuple[int, float]]
     """How many children were forked in a row, and how long that took."""
     overshoots: Numbers
+
+
+def without_trip(gaps: np.ndarray[Any, Any]) -> Numbers:
+    """Of the times from one job's end to the next one's beginning, where most were claimed together: those jobs'."""
+    together: Numbers = gaps[gaps < 2 * np.median(gaps)]
+    return together
 
 
 def _load(apart: float, work: float = WORK_SECONDS) -> Load:
@@ -226,8 +235,7 @@ def _watch_worker(url: str, mode: str) -> _Watched:
         words = ["-c", f"import {live_jobs.__name__}; from simulate.benches.measured import serve; serve({asked})"]
         with live.crew(url, namespace, words, 1, Path(name)) as there:
             alone, heap = there.play(_load(WORK_SECONDS + APART_SECONDS), "sleep"), there.play(_load(0.0), "sleep")
-            if mode == "fork":
-                there.play(_load(0.0, 0.0), "sleep")
+            nothing = there.play(_load(0.0, 0.0), "sleep")
         told = json.loads(notes.read_text(encoding="utf-8"))
         claimed = dict(told["claimed"])
     return _Watched(
@@ -236,6 +244,7 @@ def _watch_worker(url: str, mode: str) -> _Watched:
         idle=(alone.began - alone.woke)[1:][alone.woke[1:] > alone.ended[:-1] + APART_SECONDS / 8],
         # The first ones still meet the producer, who hands in the rest of the heap.
         busy=(heap.began[1:] - heap.ended[:-1])[JOBS // 10 :],
+        together=without_trip(nothing.began[1:] - nothing.ended[:-1]),
         hand_overs=[
             began - claimed[id] for id, began in zip(alone.ids, (alone.began + alone.zero).tolist(), strict=True)
         ],
@@ -248,7 +257,7 @@ def _watch_daemon() -> _Watched:
     run = live.play_naive(_load(0.0), EVERY_SECONDS, EVERY_SECONDS / 2, "sleep", lambda done: None)
     gaps = run.began[1:] - run.ended[:-1]
     # Where it took a nap in between, that is no cost of a row.
-    return _Watched((), (), gaps[gaps < EVERY_SECONDS], (), (), run.ended - run.began - WORK_SECONDS)
+    return _Watched((), (), gaps[gaps < EVERY_SECONDS], (), (), (), run.ended - run.began - WORK_SECONDS)
 
 
 def _look_at_table() -> list[float]:

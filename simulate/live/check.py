@@ -1,31 +1,53 @@
 """Is the simulator right on this machine? `python -m simulate live --check`.
 
-As `live`, with one difference: before and after each run a *pilot* is played, another load at the same utilisation,
-half as long, and what the two teach of the steps is what the simulator is given. What is predicted for a run knows its
-load and pilots, nothing of the run itself. So a machine whose costs change by the minute is met as it is, and costs
-that come from having several workers on few processors are in the price.
+As `live`, with one difference: before and after each run a *pilot* is played by the same workers, another load at the
+same utilisation, a quarter as long, and what the two teach of the steps is what the simulator is given. What is
+predicted for a run knows its load and pilots, nothing of the run itself. So a machine whose costs change by the minute
+is met as it is, and costs that come from having several workers on few processors are in the price.
 
-What is judged is the median, over the turns, of predicted over measured.
+What is judged is the median, over the turns, of predicted over measured. A run has so many jobs that each percentile
+has enough beyond it; where it was told to be shorter, that is said instead.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
 from simulate.benches.server import bench
 from simulate.costs import Costs
-from simulate.live.lessons import Lesson, foretold
-from simulate.live.runs import MEASURES, Advance, Played, Setting, effective, generated, phase_of, play, summary
+from simulate.intervals import jobs_needed
+from simulate.live.lessons import Foretold, Lesson, foretold
+from simulate.live.runs import (
+    MEASURES,
+    PERCENTILES,
+    Advance,
+    Played,
+    Setting,
+    effective,
+    generated,
+    phase_of,
+    stage,
+    summary,
+)
 from simulate.workload import Load
 
 UTILISATIONS = (0.3, 0.5, 0.7, 0.9)
+SERVICE_SECONDS = 0.02
+"""Mean work in a job, so that there are enough jobs in a minute. The naive daemon is one process: its jobs are shorter
+by the number of workers, so that it has as many."""
+PILOT_SHARE = 1 / 4
+"""Of the jobs of a run, in each pilot."""
 PILOT_SEED = 7919
 PARTS = ("before", "after")
 AIMS = {"mean": 0.05, "p50": 0.10, "p90": 0.10, "p99": 0.10}
 """How far the median of the runs may be off, as a share of what was measured."""
+PERCENTS = dict(zip(MEASURES[1:], PERCENTILES, strict=True))
+JOBS = max(jobs_needed(percent) for percent in PERCENTS.values())
+"""In each run, unless told otherwise: enough for each percentile."""
 
 
 @dataclass(frozen=True)
@@ -38,18 +60,23 @@ class Cell:
     effective: float
     jobs: int
     measure: str
-    predicted: tuple[float, ...]
+    predicted: tuple[Foretold, ...]
     measured: tuple[float, ...]
 
     @property
     def ratios(self) -> tuple[float, ...]:
         """Predicted over measured."""
         pairs = zip(self.predicted, self.measured, strict=True)
-        return tuple(said / real if real else float("inf") for said, real in pairs)
+        return tuple(said.value / real if real else float("inf") for said, real in pairs)
 
     @property
     def ratio(self) -> float:
         return median(self.ratios)
+
+    @property
+    def said(self) -> Foretold:
+        """What was predicted, and in which range: the medians of the turns."""
+        return Foretold(*(median(numbers) for numbers in zip(*self.predicted, strict=True)))
 
     @property
     def spread(self) -> float:
@@ -58,17 +85,30 @@ class Cell:
         return (max(self.measured) - min(self.measured)) / middle if middle else float("inf")
 
     @property
+    def too_few(self) -> str:
+        """Why there is nothing to judge, empty when there is: a percentile of few jobs is the luck of single ones."""
+        needed = jobs_needed(PERCENTS[self.measure]) if self.measure in PERCENTS else 1
+        return f"{needed:,} needed" if self.jobs < needed else ""
+
+    @property
     def is_within(self) -> bool:
-        return abs(self.ratio - 1) <= AIMS[self.measure]
+        return not self.too_few and abs(self.ratio - 1) <= AIMS[self.measure]
+
+    @property
+    def verdict(self) -> str:
+        return "too few jobs" if self.too_few else "pass" if self.is_within else "MISS"
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
             **vars(self),
+            "predicted": [said.value for said in self.predicted],
+            "predicted_ranges": [(said.low, said.high) for said in self.predicted],
             "ratios": self.ratios,
             "ratio": self.ratio,
             "aim": AIMS[self.measure],
             "within": self.is_within,
+            "verdict": self.verdict,
             "spread_of_equal_runs": self.spread,
         }
 
@@ -86,7 +126,7 @@ class Checked:
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
-            "version": 1,
+            "version": 2,
             "workers": self.setting.workers,
             "work": self.setting.way,
             "seed": self.setting.seed,
@@ -98,68 +138,93 @@ class Checked:
         }
 
 
+@dataclass(frozen=True)
+class Planned:
+    """One design under one load: what is played in each turn."""
+
+    name: str
+    at: float
+    load: Load
+    pilots: tuple[tuple[Load, ...], ...]
+    """Turn by turn, as many as `PARTS`."""
+    effective: float
+
+    @property
+    def jobs(self) -> int:
+        return len(self.pilots) * self.load.jobs + sum(pilot.jobs for pilots in self.pilots for pilot in pilots)
+
+
+def planned(setting: Setting, costs: Costs, overshoot: float) -> list[Planned]:
+    """All that is played. The given costs say which loads keep processes how busy."""
+    found = []
+    for name in setting.designs:
+        shared = 1 / setting.workers if name == "naive" else 1.0
+        own = replace(setting, service=setting.service * shared)
+        for at in setting.utilisations:
+            load = generated(own, name, at, costs, overshoot)
+            pilots = tuple(
+                tuple(generated(pilot_setting(own, turn, part), name, at, costs, overshoot) for part in PARTS)
+                for turn in range(setting.repeat)
+            )
+            busy = effective(name, load, setting.workers, costs, overshoot)
+            found.append(Planned(name, at, load, pilots, busy))
+    return found
+
+
 def pilot_setting(setting: Setting, turn: int, part: str) -> Setting:
-    """What the pilot before or after a run is made from: another load, half as long."""
+    """What the pilot before or after a run is made from: another load, and a shorter one."""
     seed = setting.seed + PILOT_SEED + len(PARTS) * turn + PARTS.index(part)
-    return replace(setting, seed=seed, seconds=setting.seconds / len(PARTS))
+    jobs = round(setting.jobs * PILOT_SHARE)
+    return replace(setting, seed=seed, jobs=jobs, seconds=setting.seconds * PILOT_SHARE)
 
 
-def work(setting: Setting, costs: Costs, overshoot: float) -> float:
-    """How many jobs that will be, for a progress bar."""
-    each = [setting, *(pilot_setting(setting, 0, part) for part in PARTS)]
-    loads = [(name, at) for name in setting.designs for at in setting.utilisations]
-    jobs = sum(generated(one, name, at, costs, overshoot).jobs for one in each for name, at in loads)
-    return float(setting.repeat * jobs)
+def check(
+    setting: Setting, plan: Sequence[Planned], costs: Costs, overshoot: float, advance: Advance = lambda jobs: None
+) -> Checked:
+    """Plays everything, turn by turn, and then says what it should have been. Raises BenchError.
 
-
-def check(setting: Setting, costs: Costs, overshoot: float, advance: Advance = lambda jobs: None) -> Checked:
-    """Plays everything, turn by turn. The given costs say which loads keep processes how busy, and what a fork takes.
-    Raises BenchError.
-
-    `advance` is told how many jobs are done.
+    The given costs say what a fork takes, and how a step that was seen is taken apart. `advance` is told how many jobs
+    are done.
     """
     before = os.getloadavg()
     phase = phase_of(setting.every, overshoot, setting.seed)
-    loads = [
-        (name, at, generated(setting, name, at, costs, overshoot))
-        for name in setting.designs
-        for at in setting.utilisations
-    ]
-    said: list[list[dict[str, float]]] = [[] for _ in loads]
-    real: list[list[dict[str, float]]] = [[] for _ in loads]
-    taught: dict[str, list[dict[str, float]]] = {name: [] for name in setting.designs}
-    lessons: dict[str, list[Lesson]] = {name: [] for name in setting.designs}
+    real: list[list[dict[str, float]]] = [[] for _ in plan]
+    lessons: list[list[Lesson]] = [[] for _ in plan]
     done = 0.0
     with bench() as here:
         machine = here.about()
         for turn in range(setting.repeat):
-            for place, (name, at, load) in enumerate(loads):
+            for place, one in enumerate(plan):
+                with stage(here.url, f"check-{turn}-{place}", one.name, setting, phase) as there:
 
-                def played(load: Load, part: str, name: str = name, space: str = f"check-{turn}-{place}") -> Played:
-                    nonlocal done
-                    before = done
-                    done += load.jobs
-                    return play(
-                        here.url, f"{space}-{part}", name, load, setting, phase, lambda jobs: advance(before + jobs)
-                    )
+                    def played(
+                        load: Load, play: Callable[[Load, Advance], Played] = there
+                    ) -> Played:  # fmt: skip
+                        nonlocal done
+                        before = done
+                        done += load.jobs
+                        return play(load, lambda jobs: advance(before + jobs))
 
-                pilots = [generated(pilot_setting(setting, turn, part), name, at, costs, overshoot) for part in PARTS]
-                first = Lesson.of(pilots[0], played(pilots[0], PARTS[0]))
-                run = played(load, "run")
-                lesson = Lesson.of_all([first, Lesson.of(pilots[1], played(pilots[1], PARTS[1]))])
-                taught[name].append({"turn": turn + 1, "utilisation": at, **lesson.means()})
-                whole = lesson.completed(lessons[name])
-                lessons[name].append(lesson)
-                said[place].append(foretold(name, load, setting.workers, whole, costs, setting.every, setting.seed))
-                real[place].append(summary(run.waiting))
+                    first, last = one.pilots[turn]
+                    runs = [(load, played(load)) for load in (first, one.load, last)]
+                real[place].append(summary(runs[1][1].waiting))
+                taught = [Lesson.of(one.name, load, run, setting.every) for load, run in (runs[0], runs[2])]
+                lessons[place].append(Lesson.of_all(taught))
     machine["load before"] = [round(one, 2) for one in before]
     machine["load after"] = [round(one, 2) for one in os.getloadavg()]
-    cells = [
-        Cell(
-            name, at, effective(name, load, setting.workers, costs, overshoot), load.jobs, measure,
-            tuple(one[measure] for one in says), tuple(one[measure] for one in reals),
-        )
-        for (name, at, load), says, reals in zip(loads, said, real, strict=True)
-        for measure in MEASURES
-    ]  # fmt: skip
-    return Checked(setting, tuple(cells), {name: tuple(found) for name, found in taught.items()}, machine)
+    cells: list[Cell] = []
+    pilots: dict[str, list[dict[str, float]]] = {name: [] for name in setting.designs}
+    for one, own, reals in zip(plan, lessons, real, strict=True):
+        said = []
+        for turn, lesson in enumerate(own):
+            pilots[one.name].append({"turn": turn + 1, "utilisation": one.at, **lesson.means()})
+            whole = lesson.completed([other for other in own if other is not lesson])
+            said.append(foretold(one.name, one.load, setting.workers, whole, costs, setting.every, setting.seed))
+        cells += [
+            Cell(
+                one.name, one.at, one.effective, one.load.jobs, measure,
+                tuple(says[measure] for says in said), tuple(numbers[measure] for numbers in reals),
+            )
+            for measure in MEASURES
+        ]  # fmt: skip
+    return Checked(setting, tuple(cells), {name: tuple(found) for name, found in pilots.items()}, machine)

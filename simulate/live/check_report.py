@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from simulate.live.check import AIMS, Cell, Checked
+from simulate.intervals import jobs_needed
+from simulate.live.check import AIMS, PERCENTS, Cell, Checked
+from simulate.live.lessons import DRAWS
 from simulate.live.report import NAMES
 from simulate.live.runs import MEASURES
 from simulate.plots import COLOURS, DOTS_PER_INCH, PIXELS_WIDE, duration, tidy
@@ -32,16 +34,18 @@ HEADER = [
     "measure",
     "turn",
     "predicted",
+    "predicted_low",
+    "predicted_high",
     "measured",
     "ratio",
     "aim",
-    "within",
+    "verdict",
     "spread",
 ]
 
 
 def rows(found: Checked) -> list[list[str]]:
-    """One row for each number of each turn, for CSV; `within` is said of the median of all turns."""
+    """One row for each number of each turn, for CSV; `verdict` is said of the median of all turns."""
     return [
         [
             cell.design,
@@ -49,11 +53,13 @@ def rows(found: Checked) -> list[list[str]]:
             str(cell.jobs),
             cell.measure,
             str(turn),
-            f"{said:.9g}",
+            f"{said.value:.9g}",
+            f"{said.low:.9g}",
+            f"{said.high:.9g}",
             f"{real:.9g}",
             f"{ratio:.6g}",
             f"{AIMS[cell.measure]:g}",
-            "yes" if cell.is_within else "no",
+            cell.verdict,
             f"{cell.spread:.6g}",
         ]
         for cell in found.cells
@@ -77,29 +83,45 @@ def report(console: Console, found: Checked, files: Mapping[str, Path]) -> None:
     for cells in by_load(found):
         first = cells[0]
         name = f"{NAMES[first.design]}, {first.utilisation:g}"
-        table.add_row(name, f"{first.jobs:,}", "predicted", *(duration(median(one.predicted)) for one in cells))
+        table.add_row(name, f"{first.jobs:,}", "predicted", *(duration(one.said.value) for one in cells))
+        ranges = (
+            f"{one.said.low / one.said.value - 1:+.0%} to {one.said.high / one.said.value - 1:+.0%}" for one in cells
+        )
+        table.add_row("", "", "  range", *ranges)
         table.add_row("", "", "measured", *(duration(median(one.measured)) for one in cells))
-        verdicts = (f"{one.ratio - 1:+.1%} {'pass' if one.is_within else '[bold]MISS[/]'}" for one in cells)
-        table.add_row("", "", "difference", *verdicts)
+        table.add_row("", "", "difference", *map(_difference, cells))
         table.add_row("", "", "equal runs", *(f"{one.spread:.0%} apart" for one in cells), end_section=True)
     console.print()
     console.print(table)
     within = sum(cell.is_within for cell in found.cells)
-    unlike = sum(cell.spread > AIMS[cell.measure] for cell in found.cells if not cell.is_within)
+    missed = [cell for cell in found.cells if not (cell.is_within or cell.too_few)]
+    unlike = sum(cell.spread > AIMS[cell.measure] for cell in missed)
     setting, machine = found.setting, found.machine
     console.print(
         f"[bold]{within} of {len(found.cells)}[/] are within the aim. The difference is the median of {setting.repeat} "
         "turns; in each, short runs of other loads at the same utilisation, one before and one after, taught what the "
-        "steps cost."
+        f"steps cost. [bold]Range[/]: of {DRAWS} predictions, each with other draws of the steps, all but the highest "
+        "and the lowest."
     )
+    if few := [cell for cell in found.cells if cell.too_few]:
+        console.print(
+            f"[bold]Too few jobs[/] for {len(few)} percentiles, which are not judged: leave out --seconds, or give "
+            f"--jobs {max(jobs_needed(PERCENTS[cell.measure]) for cell in few)}."
+        )
     console.print(
         f"[bold]Noise[/]: equal runs lay so far apart, the highest from the lowest; in {unlike} of the "
-        f"{len(found.cells) - within} that miss it is more than the aim, and there a miss says as much of the machine "
+        f"{len(missed)} that miss it is more than the aim, and there a miss says as much of the machine "
         f"as of the simulator. Load average before {machine['load before']}, after {machine['load after']}, of "
         f"{machine['cpus']} processors."
     )
     console.print("[bold]Here[/]: " + escape(", ".join(f"{name} {value}" for name, value in machine.items())))
     written(console, files)
+
+
+def _difference(cell: Cell) -> str:
+    if cell.too_few:
+        return cell.too_few
+    return f"{cell.ratio - 1:+.1%} {'pass' if cell.is_within else '[bold]MISS[/]'}"
 
 
 def figure(found: Checked) -> Figure:
@@ -112,7 +134,8 @@ def figure(found: Checked) -> Figure:
         axes.axhspan(-AIMS["mean"], AIMS["mean"], color="#000000", alpha=0.08, linewidth=0, label="of the mean")
         axes.axhline(0, color="#888888", linewidth=1)
         for place, measure in enumerate(MEASURES):
-            cells = [cell for cell in found.cells if cell.design == design and cell.measure == measure]
+            own = [cell for cell in found.cells if cell.design == design and cell.measure == measure]
+            cells = [cell for cell in own if not cell.too_few]
             at = [cell.utilisation + (place - 1.5) * APART for cell in cells]
             for x, cell in zip(at, cells, strict=True):
                 shown = [cut(ratio - 1) for ratio in cell.ratios]

@@ -7,10 +7,8 @@ the comparison that chance does not touch.
 """
 
 import contextlib
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -146,13 +144,7 @@ Play = Callable[[Load, live.Advance], Numbers]
 @contextlib.contextmanager
 def player(url: str, namespace: str, design: str, setting: Setting, overshoot: float, seed: int) -> Iterator[Play]:
     """Real processes of the design; workers of minique stay for all loads, the daemon is started for each."""
-    if design == "naive":
-        phase = live.phase_of(setting.poll, overshoot, seed)
-        yield lambda own, tell: live.play_naive(own, setting.poll, phase, "sleep", tell).waiting
-        return
-    words = [*live.worker_words(url, namespace, "inline" if design == "inline" else "fork"), "--quiet"]
-    with (
-        tempfile.TemporaryDirectory(prefix="minique-sweep-") as folder,
-        live.crew(url, namespace, words, setting.workers, Path(folder)) as crew,
-    ):
-        yield lambda own, tell: crew.play(own, "sleep", tell).waiting
+    own = live.Setting(workers=setting.workers, every=setting.poll)
+    phase = live.phase_of(setting.poll, overshoot, seed)
+    with live.stage(url, namespace, design, own, phase) as play:
+        yield lambda load, tell: play(load, tell).waiting

@@ -19,18 +19,20 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from minique.client import Client
 from minique.clock import SystemClock
 from minique.connect import connect
 from minique.loop import sleep_until
 from minique.reaper import REST_SECONDS
+from minique.worker import BATCH_SECONDS
 from naive_daemon.database import Database
 from simulate import designs as ladder
 from simulate.actors import World
@@ -51,14 +53,29 @@ STOP_SECONDS = 5.0
 PATIENCE_SECONDS = 60.0
 FREE_AGAIN_SECONDS = 0.01
 """After a job's end its worker is surely waiting for the next."""
+CLAIMED_WITH = 3
+"""So many jobs are claimed with another at most, as far as we look: after two short ones in a row."""
 LONGEST_SECONDS = 600.0
 """A load that would take longer is refused: somebody sits and waits."""
+PARTS = {"minique": ("hand_over", "end_of_child"), "inline": ("in_line", "end_in_line")}
+"""What a worker pays for each job beside trips: before its beginning, and after its end."""
 MEASURES = ("mean", "p50", "p90", "p99")
 PERCENTILES = (50, 90, 99)
 
 _clock = SystemClock()
 
 Advance = Callable[[float], object]
+
+
+class Steps(NamedTuple):
+    """What was paid before each of these jobs, in seconds."""
+
+    jobs: NDArray[np.int64]
+    took: Numbers
+
+    @classmethod
+    def of(cls, found: dict[int, float]) -> Steps:
+        return cls(np.array(list(found), dtype=np.int64), np.array(list(found.values()), dtype=np.float64))
 
 
 @dataclass(frozen=True)
@@ -84,24 +101,42 @@ class Played:
     def waiting(self) -> Numbers:
         return self.began - self.arrived
 
-    def steps(self, after: float = 0.0) -> tuple[Numbers, Numbers]:
+    def steps(self, after: float = 0.0) -> tuple[Steps, Steps]:
         """What was paid beside the work: from one job's end to the next one's beginning where that one was there
         already (after jobs that took at least so long), and from coming to beginning where its worker had nothing to
-        do. In seconds, all of the run.
+        do. All of the run.
         """
-        between: list[float] = []
-        alone: list[float] = []
+        between: dict[int, float] = {}
+        alone: dict[int, float] = {}
+        held = self.perhaps_held()
+        for before, job in self.in_turn():
+            if self.sent[job] <= self.ended[before]:
+                if self.ended[before] - self.began[before] >= after and job not in held:
+                    between[job] = float(self.began[job] - self.ended[before])
+            elif self.woke[job] >= self.ended[before] + FREE_AGAIN_SECONDS:
+                alone[job] = float(self.began[job] - self.woke[job])
+        return Steps.of(between), Steps.of(alone)
+
+    def in_turn(self) -> Iterator[tuple[int, int]]:
+        """Each job that a worker did, and the next one that it did."""
         doer = np.zeros(len(self.began)) if self.doer is None else self.doer
         for one in np.unique(doer):
             mine = np.flatnonzero(doer == one)
-            mine = mine[np.argsort(self.began[mine])]
-            for before, job in pairwise(mine):
-                if self.sent[job] <= self.ended[before]:
-                    if self.ended[before] - self.began[before] >= after:
-                        between.append(float(self.began[job] - self.ended[before]))
-                elif self.woke[job] >= self.ended[before] + FREE_AGAIN_SECONDS:
-                    alone.append(float(self.began[job] - self.woke[job]))
-        return np.array(between), np.array(alone)
+            yield from pairwise(mine[np.argsort(self.began[mine])].tolist())
+
+    def perhaps_held(self) -> set[int]:
+        """Jobs that another worker may have claimed together with one of its own, and given back when that was slow:
+        whoever began them did not find them ready at once. After a short job so many are claimed.
+        """
+        found = set()
+        for before, job in self.in_turn():
+            if self.ended[before] - self.began[before] < BATCH_SECONDS / 2 and self.sent[job] <= self.ended[before]:
+                queued = (later for later in range(job + 1, len(self.sent)) if self.began[later] > self.began[job])
+                for later in islice(queued, CLAIMED_WITH):
+                    if self.sent[later] > self.began[job]:
+                        break
+                    found.add(later)
+        return found
 
     @property
     def late(self) -> Numbers:
@@ -214,12 +249,18 @@ def worker_words(url: str, namespace: str, mode: str) -> list[str]:
 
 def play_minique(url: str, namespace: str, load: Load, workers: int, mode: str, way: str, advance: Advance) -> Played:
     """Plays the load against real workers of minique."""
+    with _workers(url, namespace, workers, mode) as there:
+        return there.play(load, way, advance)
+
+
+@contextlib.contextmanager
+def _workers(url: str, namespace: str, workers: int, mode: str) -> Iterator[Crew]:
     words = [*worker_words(url, namespace, mode), "--quiet"]
     with (
         tempfile.TemporaryDirectory(prefix="minique-live-") as folder,
         crew(url, namespace, words, workers, Path(folder)) as there,
     ):
-        return there.play(load, way, advance)
+        yield there
 
 
 def play_naive(load: Load, every: float, phase: float, way: str, advance: Advance) -> Played:
@@ -309,25 +350,24 @@ def predict(name: str, load: Load, workers: int, costs: Costs, overshoot: float,
 
 def own_costs(name: str, run: Played, costs: Costs, every: float) -> Costs:
     """What the steps of this very run came to, all of them, in the places of the calibrated ones."""
-    between, alone = run.steps()
+    (_, between), (_, alone) = run.steps()
     if name == "naive":
         between = between[between < every / 2]  # no nap in between
         return replace(costs, commit=float(between.mean())) if len(between) else costs
-    each = float(between.mean()) if len(between) else overhead(name, costs)
-    whole = float(alone.mean()) if len(alone) else 2 * costs.round_trip + costs.wake_up + costs.hand_over
-    # Split as calibration splits them: only the sums matter.
-    trip = min(costs.round_trip, each / 2, whole / 3)
-    if name == "inline":
-        in_line = each - trip
-        return replace(costs, round_trip=trip, in_line=in_line, wake_up=max(0.0, whole - 2 * trip - in_line))
-    hand_over = min(costs.hand_over, each - trip, whole - 2 * trip)
-    return replace(
-        costs,
-        round_trip=trip,
-        hand_over=hand_over,
-        wake_up=whole - 2 * trip - hand_over,
-        end_of_child=each - trip - hand_over,
-    )
+    step, end = PARTS[name]
+    busy = float(between.mean()) if len(between) else overhead(name, costs)
+    idle = float(alone.mean()) if len(alone) else costs.round_trip + costs.wake_up + getattr(costs, step)
+    trip, each = split(name, costs, min(busy, idle))
+    rest: dict[str, Any] = {step: each, end: busy - trip - each}
+    return replace(costs, round_trip=trip, wake_up=idle - trip - each, **rest)
+
+
+def split(name: str, costs: Costs, least: float) -> tuple[float, float]:
+    """What is in each step: a trip, and a hand-over or what a worker does for a job that it runs itself; neither longer
+    than the least step allows. The sums are what matters.
+    """
+    trip = min(costs.round_trip, least / 2)
+    return trip, min(getattr(costs, PARTS[name][0]), least - trip)
 
 
 def afterwards(name: str, load: Load, run: Played, workers: int, costs: Costs, overshoot: float, every: float,
@@ -359,6 +399,7 @@ class Setting:
     service: float = 0.05  # mean
     variance: float = 1.0  # of the service times, over their squared mean
     seconds: float = 8.0  # for how long jobs arrive
+    jobs: int = 0  # or so many, however long that takes
     every: float = 0.5  # the daemon sleeps
     way: str = "sleep"
     repeat: int = 5
@@ -381,7 +422,7 @@ def overhead(design: str, costs: Costs) -> float:
     """What each job costs the process that does it, beside the work."""
     if design == "naive":
         return costs.commit
-    each = costs.in_line if design == "inline" else costs.end_of_child + costs.hand_over
+    each = costs.end_in_line + costs.in_line if design == "inline" else costs.end_of_child + costs.hand_over
     return costs.round_trip + each
 
 
@@ -396,7 +437,7 @@ def generated(setting: Setting, design: str, utilisation: float, costs: Costs, o
     """Poisson arrivals that keep the design's own processes so busy, overhead included."""
     processes = 1 if design == "naive" else setting.workers
     rate = utilisation * processes / (setting.service + overshoot + overhead(design, costs))
-    jobs = max(10, round(rate * setting.seconds))
+    jobs = setting.jobs or max(10, round(rate * setting.seconds))
     if setting.variance == 0:
         service = service_times("fixed", setting.service, jobs, stream(setting.seed, "service"))
     elif setting.variance == 1:
@@ -514,10 +555,20 @@ def play(
     url: str, namespace: str, name: str, load: Load, setting: Setting, phase: float, advance: Advance
 ) -> Played:  # fmt: skip
     """Plays a load once, as the design of that name; the server is that of the URL. Raises BenchError."""
+    with stage(url, namespace, name, setting, phase) as there:
+        return there(load, advance)
+
+
+@contextlib.contextmanager
+def stage(
+    url: str, namespace: str, name: str, setting: Setting, phase: float
+) -> Iterator[Callable[[Load, Advance], Played]]:
+    """Where several loads can be played one after another, by the same workers where there are any."""
     if name == "naive":
-        return play_naive(load, setting.every, phase, setting.way, advance)
-    mode = "inline" if name == "inline" else "fork"
-    return play_minique(url, namespace, load, setting.workers, mode, setting.way, advance)
+        yield lambda load, advance: play_naive(load, setting.every, phase, setting.way, advance)
+    else:
+        with _workers(url, namespace, setting.workers, "inline" if name == "inline" else "fork") as there:
+            yield lambda load, advance: there.play(load, setting.way, advance)
 
 
 def live(

@@ -260,7 +260,7 @@ def _theory(
         return {}
     classes = _classes(queues, utilisation * workers / _mean_service(queues), design, costs)
     waits = theory.priority_waits([classes[name] for name in order], workers)
-    least = 2 * costs.round_trip + costs.wake_up + costs.hand_over if design == "minique" else 0.0
+    least = costs.round_trip + costs.wake_up + costs.hand_over if design == "minique" else 0.0
     return {name: least + wait for name, wait in zip(order, waits, strict=True)}
 
 

@@ -175,7 +175,8 @@ class _Lane:
 
     def __init__(self, load: Load, costs: Costs, design: str) -> None:
         # What a worker does between two jobs is in its way as the work is.
-        steps = costs.in_line if design == "inline" else costs.end_of_child + costs.round_trip + costs.hand_over
+        steps = costs.round_trip
+        steps += costs.in_line + costs.end_in_line if design == "inline" else costs.end_of_child + costs.hand_over
         self.least = costs.round_trip + costs.wake_up
         self.arrived: list[float] = load.arrived.tolist()
         self.service: list[float] = (load.service + steps).tolist()

@@ -19,7 +19,7 @@ from simulate.intervals import Numbers
 from simulate.live import check as live_check
 from simulate.live import jobs as live_jobs
 from simulate.live import runs as live
-from simulate.live.lessons import ENOUGH, Lesson, foretold, simulated
+from simulate.live.lessons import ENOUGH, Foretold, Lesson, foretold, simulated
 from simulate.plots import PIXELS_WIDE
 from simulate.recursion import first_come_first_served
 from simulate.workload import Load
@@ -171,7 +171,7 @@ def test_with_costs_known_afterwards_a_run_that_went_as_simulated_is_simulated_a
     waited = live.predict("inline", load, 1, costs, 0.0, 0.5, 0)
     began = load.arrived + waited
     run = live.Played(load.arrived, load.arrived, load.arrived + 1e-4, began, began + load.service, 0.0)
-    again = live.afterwards("inline", load, run, 1, Costs(in_line=1, wake_up=1), 0.0, 0.5, 0)
+    again = live.afterwards("inline", load, run, 1, Costs(in_line=0.002, end_in_line=1, wake_up=1), 0.0, 0.5, 0)
     assert again == pytest.approx(waited, abs=5e-4)
 
 
@@ -207,18 +207,48 @@ class TestALesson:
 
     def test_it_has_each_step_that_was_seen(self) -> None:
         alone, between = np.array([0.003, 0.004, 0.009]), np.array([0.002, 0.002, 0.005])
-        found = Lesson.of(*self.run(alone, between))
-        assert found.alone == pytest.approx(alone[1:])  # where the first one's worker was before, nobody knows
-        assert found.between == pytest.approx(between)
-        assert found.longer == pytest.approx(0.001)
-        assert found.late == pytest.approx(0.0)
+        load, run = self.run(alone, between)
+        found = Lesson.of("minique", load, run)
+        assert found.alone.took == pytest.approx(alone[1:])  # where the first one's worker was before, nobody knows
+        assert found.between.took == pytest.approx(between)
+        assert found.between.at == pytest.approx(run.began[1::2])
+        assert found.longer.took == pytest.approx(0.001)
+        assert found.late.took == pytest.approx(0.0)
 
     def test_where_too_few_were_seen_those_of_other_runs_help(self) -> None:
-        few = Lesson.of(*self.run(np.array([0.003]), np.array([0.002])))
-        many = Lesson.of(*self.run(np.full(ENOUGH, 0.004), np.full(ENOUGH, 0.005)))
+        few = Lesson.of("minique", *self.run(np.array([0.003]), np.array([0.002])))
+        many = Lesson.of("minique", *self.run(np.full(ENOUGH, 0.004), np.full(ENOUGH, 0.005)))
         assert len(few.completed([many]).between) == ENOUGH + 1
-        assert Lesson.of_all([few, many]).longer.tolist() == [*few.longer, *many.longer]
-        assert many.completed([few]).between.tolist() == many.between.tolist()
+        both = Lesson.of_all([few, many])
+        assert both.longer.took.tolist() == [*few.longer.took, *many.longer.took]
+        assert both.longer.at.tolist() == [*few.longer.at, *(few.span + many.longer.at)]
+        assert many.completed([few]).between.took.tolist() == many.between.took.tolist()
+
+    def test_of_jobs_that_were_claimed_together_no_step_is_seen_but_that_of_the_first(self) -> None:
+        load, run = self.run(np.full(40, 0.003), np.resize([0.002, 0.002, 0.002, 0.0001], 40))
+        assert Lesson.of("inline", load, run).between.took == pytest.approx(0.002)
+        assert Lesson.of("minique", load, run).between.took.min() == pytest.approx(0.0001)  # they are never that quick
+
+    def test_a_job_that_another_worker_may_have_held_shows_no_step(self) -> None:
+        # The first worker's job is short, so it claims two; the second of them waits until it is given back, though the
+        # other worker is free before that.
+        arrived = np.array([1.0, 1.0, 1.0, 1.0])
+        began, ended = np.array([1.0, 1.0, 1.003, 1.014]), np.array([1.002, 1.005, 1.1, 1.03])
+        run = live.Played(arrived, arrived, arrived, began, ended, 0.0, doer=np.array([1, 2, 1, 2]))
+        assert run.perhaps_held() == {3}
+        between, _ = run.steps()
+        assert dict(zip(between.jobs.tolist(), between.took.tolist(), strict=True)) == {2: pytest.approx(0.001)}
+        slow = replace(run, began=began - [0.01, 0, 0, 0])  # after a long job it claims one
+        assert slow.perhaps_held() == set()
+
+    def test_what_was_slow_together_is_drawn_together(self) -> None:
+        # All steps are slow for a second, and quick for the next one.
+        slow = np.tile(np.repeat([0.02, 0.002], 2), 100)
+        load, run = self.run(slow, slow)
+        lesson = Lesson.of("minique", load, run)
+        found = simulated("minique", load, 1, lesson, Costs(fork=0.001), 0.5, 3)
+        alone, after = found[::2], found[1::2] - found[::2] - 0.051
+        assert np.corrcoef(alone[1:], after[1:])[0, 1] > 0.7
 
     @pytest.mark.parametrize("name", ["minique", "inline"])
     def test_what_it_says_of_the_very_run_that_taught_it_is_what_happened(self, name: str) -> None:
@@ -226,38 +256,40 @@ class TestALesson:
         random = np.random.default_rng(5)
         alone, between = (random.choice([0.002, 0.02], 400, p=[0.9, 0.1]) for _ in range(2))
         load, run = self.run(alone, between)
-        lesson = Lesson.of(load, run)
+        lesson = Lesson.of(name, load, run)
         # when
         said = foretold(name, load, 1, lesson, Costs(fork=0.001), 0.5, 3)
         # then
         real = live.summary(run.waiting)
-        assert said["mean"] == pytest.approx(real["mean"], rel=0.03)
-        assert said["p90"] == pytest.approx(real["p90"], rel=0.03)
+        assert said["mean"].value == pytest.approx(real["mean"], rel=0.03)
+        assert said["p90"].value == pytest.approx(real["p90"], rel=0.03)
+        assert all(one.low <= one.value <= one.high for one in said.values())
         # And those that found an idle worker differ as they did: the mean would be 3.8 ms for all.
-        one = simulated(name, load, 1, lesson, Costs(fork=0.001), 3)[::2]
+        one = simulated(name, load, 1, lesson, Costs(fork=0.001), 0.5, 3)[::2]
         assert np.percentile(one, (50, 95)) == pytest.approx([0.002, 0.02], rel=0.05)
-        assert simulated(name, load, 1, lesson, Costs(fork=0.001), 3)[::2].tolist() == one.tolist()
+        assert simulated(name, load, 1, lesson, Costs(fork=0.001), 0.5, 3)[::2].tolist() == one.tolist()
 
     def test_after_a_short_job_a_worker_may_still_fork_and_that_is_no_step(self) -> None:
         load, run = self.run(np.full(4, 0.003), np.array([0.002, 0.002, 0.002, 0.03]))
         run.ended[-2] = run.began[-2] + 0.001
-        assert Lesson.of(load, run).between == pytest.approx(0.002)
+        assert Lesson.of("minique", load, run).between.took == pytest.approx(0.002)
 
     def test_a_producer_that_is_late_makes_waits_longer(self) -> None:
         load, run = self.run(np.full(50, 0.003), np.full(50, 0.004))
         late = replace(run, woke=run.woke + 0.1, sent=run.sent + 0.1, began=run.began + 0.1, ended=run.ended + 0.1)
-        said = foretold("minique", load, 1, Lesson.of(load, late), Costs(fork=0.001), 0.5, 3)
-        assert said == pytest.approx(live.summary(run.waiting + 0.1))
+        said = foretold("minique", load, 1, Lesson.of("minique", load, late), Costs(fork=0.001), 0.5, 3)
+        assert {name: one.value for name, one in said.items()} == pytest.approx(live.summary(run.waiting + 0.1))
 
     def test_nothing_but_the_steps_varies(self) -> None:
         load, run = self.run(np.full(50, 0.003), np.full(50, 0.004))
-        said = foretold("minique", load, 1, Lesson.of(load, run), Costs(fork=0.001), 0.5, 3)
-        assert said == pytest.approx(live.summary(run.waiting))
+        said = foretold("minique", load, 1, Lesson.of("minique", load, run), Costs(fork=0.001), 0.5, 3)
+        assert {name: one.value for name, one in said.items()} == pytest.approx(live.summary(run.waiting))
 
 
 class TestCheck:
     def cell(self, measure: str, *ratios: float) -> live_check.Cell:
-        return live_check.Cell("minique", 0.5, 0.5, 10, measure, ratios, (1.0,) * len(ratios))
+        said = tuple(Foretold(one, one, one) for one in ratios)
+        return live_check.Cell("minique", 0.5, 0.5, live_check.JOBS, measure, said, (1.0,) * len(ratios))
 
     def test_the_median_of_the_turns_is_judged_by_the_aim_of_its_measure(self) -> None:
         assert self.cell("mean", 1.04, 0.5, 1.04).is_within
@@ -266,16 +298,33 @@ class TestCheck:
         assert not self.cell("p99", 0.89, 0.5, 1.0).is_within
 
     def test_equal_runs_are_as_far_apart_as_the_highest_from_the_lowest(self) -> None:
-        assert live_check.Cell("minique", 0.5, 0.5, 10, "mean", (1.0,) * 3, (0.8, 1.0, 1.3)).spread == pytest.approx(
-            0.5
-        )
+        assert replace(self.cell("mean", 1.0), measured=(0.8, 1.0, 1.3)).spread == pytest.approx(0.5)
+
+    def test_a_percentile_of_too_few_jobs_is_not_judged_and_that_is_said(self) -> None:
+        few = [replace(self.cell(measure, 1.0), jobs=999) for measure in ("mean", "p90", "p99")]
+        assert [one.verdict for one in few] == ["pass", "pass", "too few jobs"]
+        assert not few[-1].is_within
+        assert few[-1].too_few == "1,000 needed"
+
+    def test_runs_are_long_enough_for_each_percentile_unless_told_otherwise(self) -> None:
+        setting = live.Setting(jobs=live_check.JOBS, service=0.02, repeat=2)
+        plan = live_check.planned(setting, Costs(), 0.0)
+        assert {one.load.jobs for one in plan} == {1000}
+        assert {pilot.jobs for one in plan for pilots in one.pilots for pilot in pilots} == {250}
+        # Each pilot is another load, and the daemon gets through as many jobs as four workers do.
+        assert len({tuple(load.arrived) for load in (plan[0].load, *sum(plan[0].pilots, ()))}) == 5
+        forked, daemon = (next(one.load for one in plan if one.name == name) for name in ("minique", "naive"))
+        assert daemon.service.mean() == pytest.approx(forked.service.mean() / 4)
+        assert sum(one.jobs for one in plan) == len(plan) * 2 * 1500
 
     def test_it_says_of_each_design_and_load_whether_the_simulator_was_right(self, tmp_path: Path) -> None:
         words = ("--check", "--designs", "inline,naive", "--utilisations", "0.5", "--costs", costs_file(tmp_path))
         run = start(tmp_path, "live", *TINY, *words)
         output, errors = run.communicate(timeout=240)
         assert (run.returncode, errors) == (0, "")
-        assert "of 8 are within the aim" in " ".join(output.split())
+        words = " ".join(output.split())
+        assert "of 8 are within the aim" in words
+        assert "Too few jobs for 4 percentiles" in words
         assert max(map(len, output.splitlines())) <= 100
         results = tmp_path / "results"
         found = json.loads((results / "live-check.json").read_text())

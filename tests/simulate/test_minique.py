@@ -37,11 +37,11 @@ def ledger(world: World) -> np.ndarray:
     return np.array([world.ledger.column(name) for name in COLUMNS])
 
 
-def test_a_lone_job_waits_for_its_trip_the_wake_up_the_claim_and_the_hand_over_and_for_nothing_else() -> None:
+def test_a_lone_job_waits_for_its_trip_the_wake_up_and_the_hand_over_and_for_nothing_else() -> None:
     costs = Costs()
     world = run(World(load_of([100], [1]), workers=2, costs=costs))
     waited = world.ledger.first_start[0] - world.ledger.arrived[0]
-    assert waited == pytest.approx(2 * costs.round_trip + costs.wake_up + costs.hand_over)
+    assert waited == pytest.approx(costs.round_trip + costs.wake_up + costs.hand_over)
 
 
 def test_at_no_cost_it_is_the_ideal_queue_job_by_job() -> None:
