@@ -32,6 +32,7 @@ from simulate.commands import (
     startup,
     sweep,
     theory,
+    waits,
 )
 from simulate.commands import run as running
 from simulate.commands.options import FAILED, FINE, INTERRUPTED, USAGE, UsageError
@@ -42,7 +43,7 @@ from simulate.traces import TraceError
 
 VERBS = {
     "which design, and how many workers": (compare, sweep, plan, staff),
-    "one question each": (priorities, overload, bursts, retries, startup),
+    "one question each": (priorities, overload, bursts, retries, startup, waits),
     "what is guaranteed": (guarantees, explore, chaos),
     "why believe it: theory, and real processes": (theory, calibrate, live, record, bench),
     "once more": (running,),

@@ -17,6 +17,7 @@ from simulate import faults
 from simulate.costs import Costs
 from simulate.intervals import Estimate, Interval, Numbers, Refusal, batches, in_columns, percentile_interval
 from simulate.playing import play
+from simulate.words import told
 from simulate.workload import Load
 
 MOST_WORKERS = 10_000
@@ -122,7 +123,9 @@ def plan(
     """
     if not (goal.seconds > 0 and 0 < goal.percent < 100 and goal.growth > 0 and goal.crashes_per_hour >= 0):
         raise ValueError(
-            f"{goal}: a time and a growth must be above zero, a percentile between 0 and 100, crashes 0 or more"
+            f"{told(target=goal.seconds, percentile=goal.percent, growth=goal.growth)}, "
+            f"{told(crashes_per_hour=goal.crashes_per_hour)}: a time and a growth must be above zero, a percentile "
+            "between 0 and 100, crashes 0 or more"
         )
     kind, costs = ladder.find(design), costs or Costs()
     grown = [(seed, faster(load, goal.growth)) for seed, load in loads]

@@ -32,6 +32,7 @@ DESCRIBED_VERBS = (
     "bursts",
     "retries",
     "startup",
+    "waits",
 )
 """Those that give the same bits again."""
 

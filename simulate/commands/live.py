@@ -21,7 +21,7 @@ from simulate.commands.options import (
 )
 from simulate.commands.results import keep
 from simulate.commands.terminal import ended_by_term, progress_bar
-from simulate.live import calibrate
+from simulate.live import beside, calibrate
 from simulate.live import check as live_check
 from simulate.live import check_report as live_check_report
 from simulate.live import report as live_report
@@ -122,20 +122,21 @@ def run(options: argparse.Namespace, clock: Clock) -> int:
         if trace is not None:
             live.shifted(trace)  # refused before anything is measured
         known = calibrate.read(options.costs) if options.costs is not None else None
+        lessons = calibrate.read_steps(options.costs) if options.costs is not None else {}
         with ended_by_term():
             if known is None:
                 with progress_bar(calibrate.STEPS, clock, "calibrating", "steps") as advance:
                     learnt = calibrate.calibrate(advance)
-                known = learnt.costs, learnt.overshoot
+                known, lessons = (learnt.costs, learnt.overshoot), learnt.lessons
             if options.check:
                 plan = live_check.planned(setting, *known)
                 with progress_bar(float(sum(one.jobs for one in plan)), clock, "playing") as advance:
                     checked = live_check.check(setting, plan, *known, advance)
                 keep_checked(options, checked)
                 return FINE
-            chosen = live.loads(setting, *known, trace)
+            chosen = beside.loads(setting, *known, trace)
             with progress_bar(setting.repeat * sum(load.jobs for _, load in chosen), clock, "playing") as advance:
-                found = live.live(setting, chosen, *known, advance)
+                found = beside.live(setting, chosen, *known, advance, lessons)
     except ValueError as problem:
         raise UsageError(str(problem)) from None
     keep(

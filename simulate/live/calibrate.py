@@ -33,6 +33,7 @@ from simulate.benches.server import BenchError, bench
 from simulate.costs import Costs
 from simulate.live import jobs as live_jobs
 from simulate.live import runs as live
+from simulate.live.lessons import Lesson
 from simulate.workload import Load
 
 JOBS = 60
@@ -86,6 +87,8 @@ class Calibration:
     """How much longer than asked a short sleep is, in seconds."""
     seen: dict[str, Spread]
     about: dict[str, object]
+    lessons: dict[str, Lesson]
+    """The steps that were seen of each design, one by one."""
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -95,6 +98,7 @@ class Calibration:
             "costs_seconds": self.costs.seconds,
             "sleep_overshoot_seconds": self.overshoot,
             "seen_seconds": {name: vars(one) for name, one in self.seen.items()},
+            "steps_seconds": {name: lesson.to_dict() for name, lesson in self.lessons.items()},
         }
 
 
@@ -152,7 +156,8 @@ def calibrate(advance: Callable[[float], object] = lambda done: None) -> Calibra
         end_in_line=_left(one_after_another - trip - in_line),
         origin=origin(about),
     )
-    return Calibration(costs, seen["sleep overshoot"].mean, seen, about)
+    lessons = {"minique": forked.lesson, "inline": by_itself.lesson, "naive": rows.lesson}
+    return Calibration(costs, seen["sleep overshoot"].mean, seen, about, lessons)
 
 
 def origin(about: dict[str, object]) -> str:
@@ -190,6 +195,20 @@ def read(path: Path) -> tuple[Costs, float]:
         raise CostsUnusable(f"--costs: {str(path)!r} is no file of costs: {what}; {advice}") from None
 
 
+def read_steps(path: Path) -> dict[str, Lesson]:
+    """The steps of each design from such a file; those of an older one are not known. Raises CostsUnusable."""
+    read(path)
+    try:
+        found = json.loads(path.read_text(encoding="utf-8")).get("steps_seconds", {})
+        return {name: Lesson.from_dict(steps) for name, steps in found.items()}
+    except (KeyError, TypeError, AttributeError, ValueError) as problem:
+        what = f"no {problem}" if isinstance(problem, KeyError) else str(problem)
+        raise CostsUnusable(
+            f"--costs: {str(path)!r} has no steps as calibrate writes them: {what}; calibrate again, or leave out "
+            "'steps_seconds'"
+        ) from None
+
+
 def _price(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
         raise ValueError(f"{name} is {value!r}, not a number of seconds of zero or more")
@@ -213,6 +232,7 @@ class _Watched:
     forks: Sequence[tuple[int, float]]
     """How many children were forked in a row, and how long that took."""
     overshoots: Numbers
+    lesson: Lesson
 
 
 def without_trip(gaps: np.ndarray[Any, Any]) -> Numbers:
@@ -234,7 +254,8 @@ def _watch_worker(url: str, mode: str) -> _Watched:
         asked = f"{url!r}, {namespace!r}, {mode!r}, None, {str(notes)!r}"
         words = ["-c", f"import {live_jobs.__name__}; from simulate.benches.measured import serve; serve({asked})"]
         with live.crew(url, namespace, words, 1, Path(name)) as there:
-            alone, heap = there.play(_load(WORK_SECONDS + APART_SECONDS), "sleep"), there.play(_load(0.0), "sleep")
+            loads = _load(WORK_SECONDS + APART_SECONDS), _load(0.0)
+            alone, heap = (there.play(load, "sleep") for load in loads)
             nothing = there.play(_load(0.0, 0.0), "sleep")
         told = json.loads(notes.read_text(encoding="utf-8"))
         claimed = dict(told["claimed"])
@@ -250,14 +271,22 @@ def _watch_worker(url: str, mode: str) -> _Watched:
         ],
         forks=told["forked"],
         overshoots=np.concatenate([run.ended - run.began for run in (alone, heap)]) - WORK_SECONDS,
+        lesson=Lesson.of_all(
+            [
+                Lesson.of("minique" if mode == "fork" else mode, load, run)
+                for load, run in zip(loads, (alone, heap), strict=True)
+            ]
+        ),
     )
 
 
 def _watch_daemon() -> _Watched:
-    run = live.play_naive(_load(0.0), EVERY_SECONDS, EVERY_SECONDS / 2, "sleep", lambda done: None)
+    load = _load(0.0)
+    run = live.play_naive(load, EVERY_SECONDS, EVERY_SECONDS / 2, "sleep", lambda done: None)
     gaps = run.began[1:] - run.ended[:-1]
     # Where it took a nap in between, that is no cost of a row.
-    return _Watched((), (), gaps[gaps < EVERY_SECONDS], (), (), (), run.ended - run.began - WORK_SECONDS)
+    longer, lesson = run.ended - run.began - WORK_SECONDS, Lesson.of("naive", load, run, EVERY_SECONDS)
+    return _Watched((), (), gaps[gaps < EVERY_SECONDS], (), (), (), longer, lesson)
 
 
 def _look_at_table() -> list[float]:

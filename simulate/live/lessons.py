@@ -112,6 +112,25 @@ class Lesson:
             alone=self.alone if len(self.alone) >= ENOUGH else every.alone,
         )
 
+    def to_dict(self) -> dict[str, dict[str, list[float]]]:
+        """For JSON, to the microsecond."""
+        return {
+            kind: {name: [round(one, 6) for one in values.tolist()] for name, values in vars(vars(self)[kind]).items()}
+            for kind in KINDS
+        }
+
+    @classmethod
+    def from_dict(cls, found: dict[str, dict[str, list[float]]]) -> Lesson:
+        """As `to_dict` has it. Raises ValueError, KeyError or TypeError for anything else."""
+        kinds = {}
+        for kind in KINDS:
+            at, took = (np.array(found[kind][name], dtype=np.float64) for name in ("at", "took"))
+            fits = at.ndim == took.ndim == 1 and len(at) == len(took) and np.isfinite([*at, *took]).all()
+            if not (fits and (np.diff(at) >= 0).all() and (took > -1).all()):
+                raise ValueError(f"the steps of the kind {kind!r} are not times and as many lengths, in order")
+            kinds[kind] = Seen(at, took)
+        return cls(**kinds)
+
     def means(self) -> dict[str, float]:
         """For JSON, in seconds; what was never seen is left out."""
         return {kind: float(vars(self)[kind].took.mean()) for kind in KINDS if len(vars(self)[kind])}

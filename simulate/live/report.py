@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from simulate.live.runs import MEASURES, Result, summary
+from simulate.live.beside import Result
+from simulate.live.runs import MEASURES, summary
 from simulate.plots import DOTS_PER_INCH, PIXELS_WIDE, SHORTEST_SECONDS, duration, look, tidy
 from simulate.report import written
 
@@ -60,7 +61,7 @@ def report(console: Console, found: Result, files: Mapping[str, Path]) -> None:
         shares = (f"{pair.difference(one):+.1%}" for one in MEASURES)
         table.add_row("", "", "difference", *shares)
         shares = (f"{pair.left_over(one):+.1%}" for one in MEASURES)
-        table.add_row("", "", "  own costs", *shares, end_section=True)
+        table.add_row("", "", "  own steps", *shares, end_section=True)
     console.print()
     console.print(table)
     setting = found.setting
@@ -69,7 +70,7 @@ def report(console: Console, found: Result, files: Mapping[str, Path]) -> None:
         f"[bold]Measured[/]: the median of {setting.repeat} runs, each of the same load, and the median of their "
         "differences. Waiting is from the planned arrival to the beginning of the work, so a producer that comes late "
         f"is in it; ours came {duration(float(np.median(late)))} late, p99 {duration(float(np.percentile(late, 99)))}. "
-        "[bold]Own costs[/]: the difference that is left when the simulator is told afterwards what the steps and jobs "
+        "[bold]Own steps[/]: the difference that is left when the simulator is told afterwards what the steps and jobs "
         "of each run really took; where that is small and the other is not, the machine was not as it was calibrated. "
         "These are percentiles of what happened to these jobs, not estimates of the long run."
     )

@@ -1,12 +1,9 @@
-"""The same load in reality and in the simulator: `python -m simulate live`.
+"""A load in reality: real processes, timed.
 
 Reality is a private server with real `minique worker` processes, or the real naive daemon on a SQLite file; this
 process plays the producer. Jobs sleep, or keep a processor busy, for their service time and say when they began and
 ended. *Waiting* is from the moment for which an arrival was planned to the beginning of its work: a producer that comes
 late makes the wait longer, not shorter.
-
-The simulator is given the same arrivals and the same work, with costs that were measured on this machine. What both say
-is set side by side, on one load: these are percentiles of what happened to these jobs, no estimates of the long run.
 """
 
 from __future__ import annotations
@@ -21,8 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 from pathlib import Path
-from statistics import median
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +32,7 @@ from minique.worker import BATCH_SECONDS
 from naive_daemon.database import Database
 from simulate import designs as ladder
 from simulate.actors import World
-from simulate.benches.server import LOOK_EVERY_SECONDS, REPOSITORY, BenchError, bench
+from simulate.benches.server import LOOK_EVERY_SECONDS, REPOSITORY, BenchError
 from simulate.costs import Costs
 from simulate.designs.naive import Naive
 from simulate.intervals import Numbers
@@ -348,37 +344,12 @@ def predict(name: str, load: Load, workers: int, costs: Costs, overshoot: float,
     return world.ledger.column("first_start") - own.arrived + overshoot
 
 
-def own_costs(name: str, run: Played, costs: Costs, every: float) -> Costs:
-    """What the steps of this very run came to, all of them, in the places of the calibrated ones."""
-    (_, between), (_, alone) = run.steps()
-    if name == "naive":
-        between = between[between < every / 2]  # no nap in between
-        return replace(costs, commit=float(between.mean())) if len(between) else costs
-    step, end = PARTS[name]
-    busy = float(between.mean()) if len(between) else overhead(name, costs)
-    idle = float(alone.mean()) if len(alone) else costs.round_trip + costs.wake_up + getattr(costs, step)
-    trip, each = split(name, costs, min(busy, idle))
-    rest: dict[str, Any] = {step: each, end: busy - trip - each}
-    return replace(costs, round_trip=trip, wake_up=idle - trip - each, **rest)
-
-
 def split(name: str, costs: Costs, least: float) -> tuple[float, float]:
     """What is in each step: a trip, and a hand-over or what a worker does for a job that it runs itself; neither longer
     than the least step allows. The sums are what matters.
     """
     trip = min(costs.round_trip, least / 2)
     return trip, min(getattr(costs, PARTS[name][0]), least - trip)
-
-
-def afterwards(name: str, load: Load, run: Played, workers: int, costs: Costs, overshoot: float, every: float,
-               seed: int) -> Numbers:  # fmt: skip
-    """Simulated again with what could only be known afterwards: when the producer came, how long each job took, and
-    the mean cost of the run's own steps. What is left between this and reality is the model's own fault."""
-    came = np.maximum.accumulate(run.woke)
-    real = Load(load.name, load.words, came, run.ended - run.began)
-    own = own_costs(name, run, costs, every)
-    nap = every + (overshoot if name == "naive" else 0.0)
-    return came + predict(name, real, workers, own, 0.0, nap, seed) - load.arrived
 
 
 def phase_of(every: float, overshoot: float, seed: int) -> float:
@@ -469,88 +440,6 @@ def summary(waiting: Numbers) -> dict[str, float]:
     return dict(zip(MEASURES, (float(waiting.mean()), *map(float, values)), strict=True))
 
 
-@dataclass(frozen=True, eq=False)
-class Pair:
-    """One design under one load: what was predicted, and what was measured, run by run."""
-
-    design: str
-    load: Load
-    utilisation: float
-    """Effective: work and what belongs to it."""
-    predicted: Numbers
-    runs: tuple[Played, ...]
-    afterwards: tuple[Numbers, ...]
-    """Simulated with each run's own costs."""
-
-    def left_over(self, name: str) -> float:
-        """As `difference`, of what was simulated with each run's own costs."""
-        pairs = zip(self.afterwards, self.measured, strict=True)
-        return median(summary(said)[name] / run[name] - 1 for said, run in pairs)
-
-    @property
-    def measured(self) -> list[dict[str, float]]:
-        return [summary(run.waiting) for run in self.runs]
-
-    def median_of(self, name: str) -> float:
-        return median(run[name] for run in self.measured)
-
-    def difference(self, name: str) -> float:
-        """How much more was predicted than measured, as a share of what was measured; the median of all runs."""
-        said = summary(self.predicted)[name]
-        return median(said / run[name] - 1 if run[name] else float("inf") for run in self.measured)
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "design": self.design,
-            "load": {"name": self.load.name, "words": self.load.words, **self.load.figures()},
-            "effective_utilisation": self.utilisation,
-            "predicted_waiting_seconds": summary(self.predicted),
-            "measured_waiting_seconds": self.measured,
-            "predicted_over_measured_minus_one": {name: self.difference(name) for name in MEASURES},
-            "with_own_costs_over_measured_minus_one": {name: self.left_over(name) for name in MEASURES},
-            "producer_late_seconds": summary(np.concatenate([run.late for run in self.runs])),
-        }
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """Everything, and on which machine."""
-
-    setting: Setting
-    costs: Costs
-    overshoot: float
-    pairs: tuple[Pair, ...]
-    machine: dict[str, object]
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "version": 1,
-            "workers": self.setting.workers,
-            "naive_daemon_sleeps_seconds": self.setting.every,
-            "work": self.setting.way,
-            "seed": self.setting.seed,
-            "repeat": self.setting.repeat,
-            "costs_seconds": self.costs.seconds,
-            "costs_are": self.costs.origin,
-            "sleep_overshoot_seconds": self.overshoot,
-            "machine": self.machine,
-            "pairs": [pair.to_dict() for pair in self.pairs],
-        }
-
-
-def loads(setting: Setting, costs: Costs, overshoot: float, trace: Load | None = None) -> list[tuple[str, Load]]:
-    """Which load is played for which design: the trace for all, or one made for each, alike but for its rate."""
-    if trace is not None:
-        return [(name, shifted(trace)) for name in setting.designs]
-    return [
-        (name, generated(setting, name, utilisation, costs, overshoot))
-        for utilisation in setting.utilisations
-        for name in setting.designs
-    ]
-
-
 def play(
     url: str, namespace: str, name: str, load: Load, setting: Setting, phase: float, advance: Advance
 ) -> Played:  # fmt: skip
@@ -569,44 +458,3 @@ def stage(
     else:
         with _workers(url, namespace, setting.workers, "inline" if name == "inline" else "fork") as there:
             yield lambda load, advance: there.play(load, setting.way, advance)
-
-
-def live(
-    setting: Setting, chosen: Sequence[tuple[str, Load]], costs: Costs, overshoot: float,
-    advance: Advance = lambda jobs: None,
-) -> Result:  # fmt: skip
-    """Plays every load in reality, `repeat` times, all in turn, and once in the simulator. Raises BenchError.
-
-    `advance` is told how many jobs are done.
-    """
-    before = os.getloadavg()
-    runs: list[list[Played]] = [[] for _ in chosen]
-    done = 0.0
-    phase = phase_of(setting.every, overshoot, setting.seed)
-    with bench() as here:
-        machine = here.about()
-        for turn in range(setting.repeat):
-            for place, (name, load) in enumerate(chosen):
-
-                def tell(jobs: float, before: float = done) -> None:
-                    advance(before + jobs)
-
-                runs[place].append(play(here.url, f"live-{turn}-{place}", name, load, setting, phase, tell))
-                done += load.jobs
-    machine["load before"] = [round(one, 2) for one in before]
-    machine["load after"] = [round(one, 2) for one in os.getloadavg()]
-    pairs = [
-        Pair(
-            name,
-            load,
-            effective(name, load, setting.workers, costs, overshoot),
-            predict(name, load, setting.workers, costs, overshoot, setting.every, setting.seed),
-            tuple(of_it),
-            tuple(
-                afterwards(name, load, run, setting.workers, costs, overshoot, setting.every, setting.seed)
-                for run in of_it
-            ),
-        )
-        for (name, load), of_it in zip(chosen, runs, strict=True)
-    ]
-    return Result(setting, costs, overshoot, tuple(pairs), machine)

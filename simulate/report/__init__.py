@@ -12,3 +12,4 @@ from simulate.report.staffing import staffing as staffing
 from simulate.report.startup import startup as startup
 from simulate.report.sweep import sweep as sweep
 from simulate.report.theory import theory as theory
+from simulate.report.waits import waits as waits

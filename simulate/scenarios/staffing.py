@@ -23,6 +23,7 @@ from simulate.measures import measure
 from simulate.plan import MOST_WORKERS, Goal, faster
 from simulate.replications import seeds
 from simulate.service_times import ServiceTimes
+from simulate.words import told
 from simulate.workload import Load, generate
 
 DESIGNS = ("minique", "inline")  # whose workers can be told to go
@@ -124,7 +125,10 @@ def staffing(
     if design not in DESIGNS:
         raise ValueError(f"the design {design!r} cannot change its number of workers; known: {', '.join(DESIGNS)}")
     if not (window > 0 and goal.seconds > 0 and 0 < goal.percent < 100 and goal.growth > 0):
-        raise ValueError(f"{goal}, windows of {window:g} s: all of that must be above 0, and the percentile below 100")
+        raise ValueError(
+            f"{told(target=goal.seconds, percentile=goal.percent, growth=goal.growth, window=window)}: all of that "
+            "must be above 0, and the percentile below 100"
+        )
     costs = costs or Costs()
     given = [(0, loads)] if isinstance(loads, Load) else list(loads)
     grown = [(seed, faster(load, goal.growth)) for seed, load in given]
@@ -400,7 +404,33 @@ class Waits:
     seed: int
     replications: int
     jobs: int
+    costs: Costs
     shapes: tuple[Shape, ...]
+
+    def to_dict(self, target: float | None = None) -> dict[str, Any]:
+        """For JSON; with how many workers are enough for a target in seconds, if there is one."""
+        return {
+            "rate": self.rate,
+            "percentile": self.percent,
+            "seed": self.seed,
+            "replications": self.replications,
+            "jobs": self.jobs,
+            "costs_seconds": self.costs.seconds,
+            "costs_are": self.costs.origin,
+            "target_seconds": target,
+            "shapes": [
+                {
+                    "service": shape.service.words(),
+                    "squared_variation": shape.service.squared_variation,
+                    "enough_workers": None if target is None else shape.enough(target),
+                    "points": [
+                        {"workers": one.workers, "waiting": one.waiting.to_dict(), "in_theory": one.in_theory}
+                        for one in shape.points
+                    ],
+                }
+                for shape in self.shapes
+            ],
+        }
 
 
 def waits_by_workers(
@@ -417,22 +447,27 @@ def waits_by_workers(
     replications: int = 4,
     seed: int = 0,
     costs: Costs | None = None,
+    progress: Callable[[int], object] | None = None,
 ) -> Waits:
     """A percentile of the waiting time over the number of workers, for service times of one mean and several shapes.
 
     Poisson arrivals at `rate` jobs a second, the same for all; the first fifth of each run is left out. Numbers of
-    workers that cannot carry the load are refused in words.
+    workers that cannot carry the load are refused in words. `progress` is called with the number of points done.
     """
     costs = costs or Costs()
-    shapes = []
+    shapes: list[Shape] = []
+    done = 0
     for service in services:
         points = []
         for number in workers:
             if number < 1:
                 raise ValueError(f"{number} workers cannot do anything; there must be one at least")
             points.append(_wait_point(service, number, rate, percent, jobs, seeds(seed, replications), costs))
+            done += 1
+            if progress is not None:
+                progress(done)
         shapes.append(Shape(service, tuple(points)))
-    return Waits(rate, percent, seed, replications, jobs, tuple(shapes))
+    return Waits(rate, percent, seed, replications, jobs, costs, tuple(shapes))
 
 
 def _wait_point(

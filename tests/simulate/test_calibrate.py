@@ -16,6 +16,7 @@ from simulate import cli
 from simulate.costs import Costs
 from simulate.live import calibrate
 from simulate.live.calibrate import CostsUnusable, Spread
+from simulate.live.lessons import KINDS
 from tests.processes import PATIENCE_SECONDS, REPOSITORY, children, is_alive, needs_proc
 from tests.servers import find_valkey, required, until
 
@@ -53,6 +54,10 @@ def test_costs_are_measured_written_and_used(tmp_path: Path, capsys: pytest.Capt
     assert busy == pytest.approx(seen["end to begun, busy, in-line"])
     assert seconds["in_line"] < busy / 2  # of jobs that were claimed together, without a trip
     assert all(value >= 0 for value in seconds.values())
+    steps = calibrate.read_steps(file)
+    assert steps.keys() == {"minique", "inline", "naive"}
+    assert all(len(lesson.between) > 20 for lesson in steps.values())
+    assert steps["minique"].means()["alone"] == pytest.approx(seen["planned to begun, idle, fork"], rel=0.5)
 
     for words in (["compare", "--jobs", "200"], ["sweep", "--over", "utilisation", "--values", "0.3"]):
         tail = ["--designs", "minique", "--replications", "2", "--output", str(tmp_path / "other")]
@@ -61,6 +66,21 @@ def test_costs_are_measured_written_and_used(tmp_path: Path, capsys: pytest.Capt
         assert f"calibrated on {found['calibrated']['on']}" in told
         assert "assumed, not measured" not in told
     assert json.loads((tmp_path / "other" / "compare.json").read_text())["comparisons"][0]["costs_seconds"] == seconds
+
+
+def test_an_older_file_has_no_steps_and_wrong_ones_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "costs.json"
+    file.write_text(json.dumps({**good(), "steps_seconds": {}}))
+    assert calibrate.read_steps(file) == {}
+    file.write_text(json.dumps(good()))
+    assert calibrate.read_steps(file) == {}
+    kinds = {kind: {"at": [1.0, 2.0], "took": [0.1, 0.2]} for kind in KINDS}
+    file.write_text(json.dumps({**good(), "steps_seconds": {"minique": kinds}}))
+    assert calibrate.read_steps(file)["minique"].to_dict() == kinds
+    for wrong in ({"at": [2.0, 1.0], "took": [0.1, 0.2]}, {"at": [1.0], "took": []}, {"at": [1.0], "took": ["x"]}, {}):
+        file.write_text(json.dumps({**good(), "steps_seconds": {"minique": {**kinds, "late": wrong}}}))
+        with pytest.raises(CostsUnusable, match="no steps as calibrate writes them"):
+            calibrate.read_steps(file)
 
 
 def test_without_a_file_it_says_that_costs_are_assumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,10 +16,11 @@ from simulate import cli
 from simulate.benches.server import BenchError
 from simulate.costs import FREE, Costs
 from simulate.intervals import Numbers
+from simulate.live import beside
 from simulate.live import check as live_check
 from simulate.live import jobs as live_jobs
 from simulate.live import runs as live
-from simulate.live.lessons import ENOUGH, Foretold, Lesson, foretold, simulated
+from simulate.live.lessons import ENOUGH, Foretold, Lesson, Seen, foretold, simulated
 from simulate.plots import PIXELS_WIDE
 from simulate.recursion import first_come_first_served
 from simulate.workload import Load
@@ -171,8 +172,23 @@ def test_with_costs_known_afterwards_a_run_that_went_as_simulated_is_simulated_a
     waited = live.predict("inline", load, 1, costs, 0.0, 0.5, 0)
     began = load.arrived + waited
     run = live.Played(load.arrived, load.arrived, load.arrived + 1e-4, began, began + load.service, 0.0)
-    again = live.afterwards("inline", load, run, 1, Costs(in_line=0.002, end_in_line=1, wake_up=1), 0.0, 0.5, 0)
-    assert again == pytest.approx(waited, abs=5e-4)
+    again = beside.afterwards("inline", load, run, 1, Costs(in_line=0.002, end_in_line=1, wake_up=1), 0.5, 0)
+    assert again == pytest.approx(np.tile(waited, beside.DRAWS), abs=5e-4)
+
+
+def test_what_calibration_saw_is_drawn_where_it_is_known() -> None:
+    setting = live.Setting(seconds=20, workers=1)
+    load = live.generated(setting, "inline", 0.3, Costs(), 0.0)
+    steps = Seen(np.arange(400.0), np.resize([0.002] * 9 + [0.02], 400))
+    nothing = Seen(np.zeros(1), np.zeros(1))
+    lesson = Lesson(steps, steps, nothing, nothing)
+    means = beside.predicted("inline", load, setting, Costs(), 0.0, None)
+    drawn = beside.predicted("inline", load, setting, Costs(), 0.0, lesson)
+    assert len(drawn) == beside.DRAWS * load.jobs
+    assert means.min() == pytest.approx(np.percentile(means, 40))  # most found an idle worker: all the same
+    assert drawn.min() == pytest.approx(0.002)
+    assert np.percentile(drawn, 60) > 0.0019
+    assert 0.03 < (np.abs(drawn - 0.02) < 1e-9).mean() < 0.1  # of those every tenth is slow
 
 
 def test_a_job_that_fails_is_an_error_and_no_measurement(monkeypatch: pytest.MonkeyPatch) -> None:

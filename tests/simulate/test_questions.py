@@ -27,6 +27,10 @@ QUESTIONS = {
         *("--burst", "10", "--after", "5", "--calls-per-second", "10", "--collapse", "1", "--mended-after", "6"),
     ],
     "startup": ["--loads", "2", "--jobs", "80", "--replications", "2", "--utilisation", "0.4"],
+    "waits": [
+        *("--workers", "2,3,5", "--services", "fixed,lognormal", "--rate", "1.5", "--percentile", "90"),
+        *("--jobs", "400", "--replications", "2", "--target", "3"),
+    ],
     "staff": [
         *("--load", "poisson", "--rate", "1", "--service", "exponential", "--jobs", "700", "--replications", "2"),
         *("--window", "300", "--growth", "2", "--target", "3", "--percentile", "90"),
