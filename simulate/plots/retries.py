@@ -60,7 +60,8 @@ def retries_figure(found: Retries) -> Figure:
         )
         axes.set_xlim(max(0.0, outage.begins - 0.3 * outage.seconds), end)
         tidy(axes)
-    all_axes[-1].set_xlabel("seconds; grey: nobody is answered")
+    struck = "nobody is answered" if outage.slower is None else f"answers take {outage.slower:g} times as long"
+    all_axes[-1].set_xlabel(f"seconds; grey: {struck}")
     figure.supylabel("calls per second, mean of the runs", fontsize=10)
     handles, labels = all_axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, fontsize=9)
