@@ -129,7 +129,9 @@ def run(options: argparse.Namespace, clock: Clock) -> int:
                     learnt = calibrate.calibrate(advance)
                 known, lessons = (learnt.costs, learnt.overshoot), learnt.lessons
             if options.check:
-                plan = live_check.planned(setting, *known)
+                with progress_bar(len(setting.designs), clock, "trying", "designs") as advance:
+                    scouts = live_check.scouted(setting, *known, advance)
+                plan = live_check.planned(setting, scouts)
                 with progress_bar(float(sum(one.jobs for one in plan)), clock, "playing") as advance:
                     checked = live_check.check(setting, plan, *known, advance)
                 keep_checked(options, checked)

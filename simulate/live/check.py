@@ -12,7 +12,7 @@ has enough beyond it; where it was told to be shorter, that is said instead.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
@@ -23,12 +23,13 @@ from simulate.intervals import jobs_needed
 from simulate.live.lessons import Foretold, Lesson, foretold
 from simulate.live.runs import (
     MEASURES,
+    PAID,
     PERCENTILES,
     Advance,
     Played,
     Setting,
-    effective,
     generated,
+    overhead,
     phase_of,
     stage,
     summary,
@@ -42,6 +43,7 @@ by the number of workers, so that it has as many."""
 PILOT_SHARE = 1 / 4
 """Of the jobs of a run, in each pilot."""
 PILOT_SEED = 7919
+SCOUTED_UTILISATION = 0.7
 PARTS = ("before", "after")
 AIMS = {"mean": 0.05, "p50": 0.10, "p90": 0.10, "p99": 0.10}
 """How far the median of the runs may be off, as a share of what was measured."""
@@ -58,6 +60,7 @@ class Cell:
     utilisation: float
     """As it was asked for."""
     effective: float
+    """The share of their time that the processes had something to do, as the pilots saw it: the median of the turns."""
     jobs: int
     measure: str
     predicted: tuple[Foretold, ...]
@@ -147,27 +150,58 @@ class Planned:
     load: Load
     pilots: tuple[tuple[Load, ...], ...]
     """Turn by turn, as many as `PARTS`."""
-    effective: float
 
     @property
     def jobs(self) -> int:
         return len(self.pilots) * self.load.jobs + sum(pilot.jobs for pilots in self.pilots for pilot in pilots)
 
 
-def planned(setting: Setting, costs: Costs, overshoot: float) -> list[Planned]:
-    """All that is played. The given costs say which loads keep processes how busy."""
+def own_setting(setting: Setting, name: str) -> Setting:
+    """The daemon is one process: its jobs are shorter."""
+    return replace(setting, service=setting.service / setting.workers) if name == "naive" else setting
+
+
+def scouted(
+    setting: Setting, costs: Costs, overshoot: float, advance: Advance = lambda designs: None
+) -> dict[str, tuple[Costs, float]]:
+    """What a job costs each design here beside its work, and how much longer than asked it takes, while all its workers
+    are at it: calibration watches one at a time. So a load keeps them as busy as was asked, and not busier. Raises
+    BenchError.
+    """
+    found = {}
+    with bench() as here:
+        for name in setting.designs:
+            own = pilot_setting(own_setting(setting, name), -1, PARTS[0])
+            load = generated(own, name, SCOUTED_UTILISATION, costs, overshoot)
+            phase = phase_of(setting.every, overshoot, setting.seed)
+            with stage(here.url, f"scout-{name}", name, setting, phase) as play:
+                lesson = Lesson.of(name, load, play(load, lambda jobs: None), setting.every)
+            found[name] = with_overhead(name, costs, lesson), float(lesson.longer.took.mean())
+            advance(len(found))
+    return found
+
+
+def with_overhead(name: str, costs: Costs, lesson: Lesson) -> Costs:
+    """Costs that add up to the steps between jobs that were seen, if any were."""
+    if not len(lesson.between):
+        return costs
+    last = "commit" if name == "naive" else PAID[name][1]
+    more: dict[str, Any] = {last: getattr(costs, last) + float(lesson.between.took.mean()) - overhead(name, costs)}
+    return replace(costs, **more)
+
+
+def planned(setting: Setting, known: Mapping[str, tuple[Costs, float]]) -> list[Planned]:
+    """All that is played. What is known of each design says which loads keep its processes how busy."""
     found = []
     for name in setting.designs:
-        shared = 1 / setting.workers if name == "naive" else 1.0
-        own = replace(setting, service=setting.service * shared)
+        own, (costs, overshoot) = own_setting(setting, name), known[name]
         for at in setting.utilisations:
             load = generated(own, name, at, costs, overshoot)
             pilots = tuple(
                 tuple(generated(pilot_setting(own, turn, part), name, at, costs, overshoot) for part in PARTS)
                 for turn in range(setting.repeat)
             )
-            busy = effective(name, load, setting.workers, costs, overshoot)
-            found.append(Planned(name, at, load, pilots, busy))
+            found.append(Planned(name, at, load, pilots))
     return found
 
 
@@ -176,6 +210,14 @@ def pilot_setting(setting: Setting, turn: int, part: str) -> Setting:
     seed = setting.seed + PILOT_SEED + len(PARTS) * turn + PARTS.index(part)
     jobs = round(setting.jobs * PILOT_SHARE)
     return replace(setting, seed=seed, jobs=jobs, seconds=setting.seconds * PILOT_SHARE)
+
+
+def busy_share(one: Planned, setting: Setting, lesson: Lesson) -> float:
+    """Of the time of a design's processes, with the steps that were seen, under the load of its runs."""
+    between = float(lesson.between.took.mean()) if len(lesson.between) else 0.0
+    each = float(one.load.service.mean()) + float(lesson.longer.took.mean()) + between
+    processes = 1 if one.name == "naive" else setting.workers
+    return one.load.jobs * each / (one.load.span - float(one.load.arrived[0])) / processes
 
 
 def check(
@@ -215,6 +257,7 @@ def check(
     cells: list[Cell] = []
     pilots: dict[str, list[dict[str, float]]] = {name: [] for name in setting.designs}
     for one, own, reals in zip(plan, lessons, real, strict=True):
+        busy = median(busy_share(one, setting, lesson) for lesson in own)
         said = []
         for turn, lesson in enumerate(own):
             pilots[one.name].append({"turn": turn + 1, "utilisation": one.at, **lesson.means()})
@@ -222,7 +265,7 @@ def check(
             said.append(foretold(one.name, one.load, setting.workers, whole, costs, setting.every, setting.seed))
         cells += [
             Cell(
-                one.name, one.at, one.effective, one.load.jobs, measure,
+                one.name, one.at, busy, one.load.jobs, measure,
                 tuple(says[measure] for says in said), tuple(numbers[measure] for numbers in reals),
             )
             for measure in MEASURES

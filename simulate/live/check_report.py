@@ -82,7 +82,7 @@ def report(console: Console, found: Checked, files: Mapping[str, Path]) -> None:
         table.add_column(f"{name} (±{AIMS[name]:.0%})", justify="right")
     for cells in by_load(found):
         first = cells[0]
-        name = f"{NAMES[first.design]}, {first.utilisation:g}"
+        name = f"{NAMES[first.design]}, {first.utilisation:g} (busy {first.effective:.2f})"
         table.add_row(name, f"{first.jobs:,}", "predicted", *(duration(one.said.value) for one in cells))
         ranges = (
             f"{one.said.low / one.said.value - 1:+.0%} to {one.said.high / one.said.value - 1:+.0%}" for one in cells

@@ -23,7 +23,7 @@ from simulate.actors import World
 from simulate.costs import Costs
 from simulate.designs.naive import Naive
 from simulate.intervals import Numbers
-from simulate.live.runs import MEASURES, PARTS, Played, split, summary
+from simulate.live.runs import MEASURES, PAID, Played, split, summary
 from simulate.workload import Load, stream
 
 AFTER_SECONDS = 0.01
@@ -193,7 +193,7 @@ def varied(name: str, lesson: Lesson, costs: Costs, moments: Moments) -> Varied:
     if name == "naive":
         return Varied(costs, {"commit": Drawn(lesson.between, moments)} if len(lesson.between) else {})
     seen = {kind: steps for kind, steps in (("between", lesson.between), ("alone", lesson.alone)) if len(steps)}
-    step, end = PARTS[name]
+    step, end = PAID[name]
     trip, each = split(name, costs, min((float(steps.took.min()) for steps in seen.values()), default=np.inf))
     known: dict[str, Any] = {"round_trip": trip, step: each}
     places = {"between": end, "alone": "wake_up"}

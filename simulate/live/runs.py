@@ -53,7 +53,7 @@ CLAIMED_WITH = 3
 """So many jobs are claimed with another at most, as far as we look: after two short ones in a row."""
 LONGEST_SECONDS = 600.0
 """A load that would take longer is refused: somebody sits and waits."""
-PARTS = {"minique": ("hand_over", "end_of_child"), "inline": ("in_line", "end_in_line")}
+PAID = {"minique": ("hand_over", "end_of_child"), "inline": ("in_line", "end_in_line")}
 """What a worker pays for each job beside trips: before its beginning, and after its end."""
 MEASURES = ("mean", "p50", "p90", "p99")
 PERCENTILES = (50, 90, 99)
@@ -349,7 +349,7 @@ def split(name: str, costs: Costs, least: float) -> tuple[float, float]:
     than the least step allows. The sums are what matters.
     """
     trip = min(costs.round_trip, least / 2)
-    return trip, min(getattr(costs, PARTS[name][0]), least - trip)
+    return trip, min(getattr(costs, PAID[name][0]), least - trip)
 
 
 def phase_of(every: float, overshoot: float, seed: int) -> float:

@@ -322,9 +322,21 @@ class TestCheck:
         assert not few[-1].is_within
         assert few[-1].too_few == "1,000 needed"
 
+    @pytest.mark.parametrize("name", live.DESIGNS)
+    def test_a_load_keeps_processes_as_busy_as_asked_with_the_steps_that_a_scout_saw(self, name: str) -> None:
+        steps = Seen(np.arange(3.0), np.array([0.003, 0.004, 0.005]))
+        lesson = Lesson(steps, steps, Seen(steps.at, np.full(3, 0.002)), steps)
+        costs = live_check.with_overhead(name, Costs(), lesson)
+        assert live.overhead(name, costs) == pytest.approx(0.004)
+        setting = live.Setting(designs=(name,), jobs=4000, utilisations=(0.6,), repeat=1)
+        [one] = live_check.planned(setting, {name: (costs, 0.002)})
+        assert live_check.busy_share(one, setting, lesson) == pytest.approx(0.6, rel=0.01)
+        nothing = replace(lesson, between=Seen(np.empty(0), np.empty(0)))
+        assert live_check.with_overhead(name, Costs(), nothing) == Costs()
+
     def test_runs_are_long_enough_for_each_percentile_unless_told_otherwise(self) -> None:
         setting = live.Setting(jobs=live_check.JOBS, service=0.02, repeat=2)
-        plan = live_check.planned(setting, Costs(), 0.0)
+        plan = live_check.planned(setting, dict.fromkeys(live.DESIGNS, (Costs(), 0.0)))
         assert {one.load.jobs for one in plan} == {1000}
         assert {pilot.jobs for one in plan for pilots in one.pilots for pilot in pilots} == {250}
         # Each pilot is another load, and the daemon gets through as many jobs as four workers do.
