@@ -44,6 +44,32 @@ def test_a_lone_job_waits_for_its_trip_the_wake_up_and_the_hand_over_and_for_not
     assert waited == pytest.approx(costs.round_trip + costs.wake_up + costs.hand_over)
 
 
+SLOW_WAKERS = Costs(wake_up=1.0)
+
+
+@pytest.mark.parametrize("ticked", [True, False])
+def test_a_job_belongs_to_whoever_its_bell_woke_though_another_is_free_sooner(ticked: bool) -> None:
+    # The second job finds one idle worker, who takes a second to wake up; the other one is free after half of that.
+    world = run(World(load_of([100, 101.5], [2, 1]), workers=2, costs=SLOW_WAKERS), ticked=ticked)
+    first, second = world.ledger.column("first_start") - world.ledger.arrived
+    assert first == second == pytest.approx(1.0, abs=0.01)
+
+
+@pytest.mark.parametrize("upkeep", [True, False])
+def test_what_the_bell_has_claimed_is_given_back_by_a_worker_that_is_told_to_go(upkeep: bool) -> None:
+    replaced = World(load_of([100], [1]), workers=1, costs=SLOW_WAKERS, replacements=[(100.5, 0)])
+    world = run(replaced, upkeep=upkeep)
+    waited = world.ledger.first_start[0] - world.ledger.arrived[0]
+    assert 1.0 < waited < 1.1  # it wakes, gives back, goes; the next one claims at once, and no lease has to run out
+    assert world.ledger.starts.tolist() == [1]
+
+
+def test_a_bell_that_rings_for_two_jobs_wakes_two_and_a_third_one_waits() -> None:
+    world = run(World(load_of([100, 100, 100], [5, 5, 5]), workers=2, costs=SLOW_WAKERS))
+    waits = np.sort(world.ledger.column("first_start") - world.ledger.arrived)
+    assert waits == pytest.approx([1.0, 1.0, 6.0], abs=0.02)
+
+
 def test_at_no_cost_it_is_the_ideal_queue_job_by_job() -> None:
     load = generate("bursty", 3000, seed=5, erlangs=3.4)
     world = run(World(load, workers=4, costs=FREE), batch=1)
