@@ -185,9 +185,9 @@ def test_what_calibration_saw_is_drawn_where_it_is_known() -> None:
     means = beside.predicted("inline", load, setting, Costs(), 0.0, None)
     drawn = beside.predicted("inline", load, setting, Costs(), 0.0, lesson)
     assert len(drawn) == beside.DRAWS * load.jobs
-    assert means.min() == pytest.approx(np.percentile(means, 40))  # most found an idle worker: all the same
-    assert drawn.min() == pytest.approx(0.002)
-    assert np.percentile(drawn, 60) > 0.0019
+    # Most found an idle worker, and waited as long as the others, or as was drawn.
+    assert np.percentile(means, (20, 60)) == pytest.approx(0.00015 + 0.0005 + 0.0001)
+    assert np.percentile(drawn, (20, 60)) == pytest.approx(0.002)
     assert 0.03 < (np.abs(drawn - 0.02) < 1e-9).mean() < 0.1  # of those every tenth is slow
 
 
@@ -323,16 +323,21 @@ class TestCheck:
         assert few[-1].too_few == "1,000 needed"
 
     @pytest.mark.parametrize("name", live.DESIGNS)
-    def test_a_load_keeps_processes_as_busy_as_asked_with_the_steps_that_a_scout_saw(self, name: str) -> None:
+    def test_a_load_keeps_processes_as_busy_as_asked_at_least(self, name: str) -> None:
         steps = Seen(np.arange(3.0), np.array([0.003, 0.004, 0.005]))
         lesson = Lesson(steps, steps, Seen(steps.at, np.full(3, 0.002)), steps)
-        costs = live_check.with_overhead(name, Costs(), lesson)
-        assert live.overhead(name, costs) == pytest.approx(0.004)
+        usual = Costs(commit=0.006, end_in_line=0.006)
+        costs = live_check.with_overhead(name, usual, lesson)
+        assert live.overhead(name, costs) == pytest.approx(min(0.004, live.overhead(name, usual)))
         setting = live.Setting(designs=(name,), jobs=4000, utilisations=(0.6,), repeat=1)
         [one] = live_check.planned(setting, {name: (costs, 0.002)})
-        assert live_check.busy_share(one, setting, lesson) == pytest.approx(0.6, rel=0.01)
+        if name == "minique":  # whose usual steps are shorter: the load is for a machine at its best
+            assert live.overhead(name, usual) < 0.004
+            assert live_check.busy_share(one, setting, lesson) > 0.6
+        else:
+            assert live_check.busy_share(one, setting, lesson) == pytest.approx(0.6, rel=0.01)
         nothing = replace(lesson, between=Seen(np.empty(0), np.empty(0)))
-        assert live_check.with_overhead(name, Costs(), nothing) == Costs()
+        assert live_check.with_overhead(name, usual, nothing) == usual
 
     def test_runs_are_long_enough_for_each_percentile_unless_told_otherwise(self) -> None:
         setting = live.Setting(jobs=live_check.JOBS, service=0.02, repeat=2)
