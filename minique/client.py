@@ -28,7 +28,7 @@ from minique.loop import hear
 from minique.perform import read_failure
 from minique.recurring import Schedules
 from minique.store import Overview, Record, Store
-from minique.subscription import check_queue_name
+from minique.subscription import check_id, check_queue_name
 from minique.when import Span, When, due_at, due_in
 
 P = ParamSpec("P")
@@ -144,7 +144,7 @@ class Client(Lists):
 
     def job(self, id: str) -> Handle[Any]:
         """The handle of a job that was enqueued elsewhere."""
-        return Handle(self, id)
+        return Handle(self, check_id(id))
 
     def overview(self) -> Overview:
         """How much is where, at one moment."""
@@ -230,8 +230,8 @@ class Handle(Generic[R]):
                 return cast(R, _result_of(self.id, record))
             left = _LOOK_AGAIN_SECONDS
             if timeout is not None:
-                left = min(left, timeout - max(waited, client.clock.elapsed() - began_at))
-                if left <= 0:
+                left = min(timeout - max(waited, client.clock.elapsed() - began_at), left)
+                if not left > 0:  # not-a-number, too
                     raise NotDone(f"job {self.id} is {state}, and the {timeout:g} s given have passed; it goes on")
             if not hear(client.store.listen(SUFFIXES["ANSWER"] + waiter, left), left):
                 waited += left

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from minique.call import Unreadable, read_call
 from minique.clock import Clock
+from minique.errors import UsageError
 from minique.perform import read_failure
 from minique.store import Discard, Look, Record, Requeue, Store
 from minique.subscription import check_queue_name
@@ -41,6 +42,7 @@ class Lists:
         self, limit: int | None = 100, job: str = "", queue: str = "", error: str = ""
     ) -> list[tuple[str, Record]]:
         """Delayed jobs, the next to be due first; only those of that job class, queue, or error of their last try."""
+        limit = _checked(limit)
         rows = self._looked_at(id for id, _ in self._all("delayed", False))
         return list(islice((row for row in rows if _fits(row[1], "delayed", job, queue, error)), limit))
 
@@ -53,6 +55,7 @@ class Lists:
         older_than_seconds: float | None = None,
     ) -> list[tuple[str, Record]]:
         """Failed jobs, the latest first; only those of that job class, queue, error (an exception's name) or age."""
+        limit = _checked(limit)
         rows = self._all("failed", True)
         if older_than_seconds is not None:
             latest = self.store.see(self.clock.stamp()).now - older_than_seconds
@@ -94,6 +97,12 @@ class Lists:
     def _looked_at(self, ids: Iterable[str]) -> Iterator[tuple[str, Record]]:
         for batch in _batches(ids, LOOKS_AT_ONCE):
             yield from zip(batch, self.store.trip([Look(id) for id in batch], self.clock.stamp()), strict=True)
+
+
+def _checked(limit: int | None) -> int | None:
+    if limit is not None and limit < 0:
+        raise UsageError(f"a limit of {limit}: pass 0 or more, or None for all")
+    return limit
 
 
 def _batches(items: Iterable[T], size: int) -> Iterator[Sequence[T]]:

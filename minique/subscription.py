@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from minique.errors import BadName
+from minique.errors import BadName, UsageError
 
 QUEUE_NAME_LIMIT = 64
 NAME = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9_.:/@+-]{{0,{QUEUE_NAME_LIMIT - 1}}}")
@@ -28,6 +28,13 @@ def check_queue_name(name: str) -> str:
             "beginning with a letter, a digit or _"
         )
     return name
+
+
+def check_id(id: str) -> str:
+    """Return the id of a job; raise UsageError for None and the like, which a session without a job has there."""
+    if not isinstance(id, str):
+        raise UsageError(f"{id!r} is not the id of a job: pass the text that handle.id is")
+    return id
 
 
 @dataclass(frozen=True)

@@ -247,6 +247,11 @@ class TestMany:
 
 
 class TestFollowing:
+    @pytest.mark.parametrize("id", [None, 7, b"01m8hwpyhkaj0fj6chge"])
+    def test_what_stands_where_an_id_should_is_refused_at_once(self, mq, id):
+        with pytest.raises(UsageError, match=r"is not the id of a job: pass the text that handle\.id is"):
+            mq.job(id)
+
     def test_a_handle_tells_the_state(self, mq, clock):
         handle = mq.enqueue_in(5, send, 1)
         seen = [handle.state()]
@@ -351,7 +356,7 @@ class TestResult:
         finish(mq, handle)
         assert handle.result(timeout=0) == "the result"
 
-    @pytest.mark.parametrize("timeout", [0, -1])
+    @pytest.mark.parametrize("timeout", [0, -1, float("nan")])
     def test_without_time_it_asks_once_and_does_not_wait(self, mq, timeout):
         handle = mq.enqueue(send, 1)
         with pytest.raises(NotDone):
@@ -449,6 +454,12 @@ class TestLookingAndDeciding:
         assert [id for id, _ in mq.list_queue("mail")] == [handles[n].id for n in (0, 2, 3)]
         assert [id for id, _ in mq.list_queue("mail", limit=1)] == [handles[0].id]
         assert mq.list_queue("nothing") == []
+
+    def test_a_limit_below_nothing_is_refused(self, mq):
+        for ask in (mq.list_delayed, mq.list_failed):
+            assert ask(limit=0) == []
+            with pytest.raises(UsageError, match="a limit of -1: pass 0 or more, or None for all"):
+                ask(limit=-1)
 
     def test_delayed_jobs_are_listed_by_when_they_are_due(self, mq):
         late, early = mq.enqueue_in(9, send, 1), mq.enqueue_in(3, send, 2)
