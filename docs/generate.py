@@ -102,7 +102,7 @@ def _value(name: str, value: Any) -> str:
 
 
 def _shortened(text: str) -> str:
-    text = re.sub(r'"traceback": ".*?", "attempt"', '"traceback": "…", "attempt"', text)
+    text = re.sub(r'"traceback": "(?:[^"\\]|\\.)*"', '"traceback": "…"', text)
     return text.replace("\n", "⏎").replace("⏎}", "}")
 
 

@@ -96,10 +96,11 @@ class State(NamedTuple):
 
     def arrows(self) -> list[store.Arrow]:
         """What ended; jobs that were done one after another are one arrow."""
-        if {*map(type, self.ended)} == {Finished}:  # nearly always, and then this is quicker
-            return [_complete((self.claim, self.ended))]
+        ended = self.ended
+        if {*map(type, ended)} == _ONLY_FINISHED:  # nearly always, and then this is quicker
+            return [_complete((self.claim, ended))]
         found: list[store.Arrow] = []
-        for kind, some in groupby(self.ended, type):
+        for kind, some in groupby(ended, type):
             these: tuple[Any, ...] = tuple(some)
             found += (_complete((self.claim, these)),) if kind is Finished else these
         return found
@@ -111,6 +112,7 @@ _STOPPING, _LEASE_LOST = "the worker stops", "the lease is lost"
 _End = Finished | store.Arrow | None
 """How a job ended, as the server is to be told; None when that is no business of this worker's any more."""
 _Parsed = tuple[store.Leased, Task | Raised]
+_ONLY_FINISHED = {Finished}
 
 _state, _finished, _claim, _complete = maker(State), maker(Finished), maker(store.Claim), maker(store.Complete)
 
@@ -198,17 +200,18 @@ class Worker:
 
     def tick(self) -> float:
         now = self.clock.elapsed()
-        self._hear_of_stop()
+        if self.asked_to_stop_at is not None or self.is_paused:
+            self._hear_of_stop()
         self._hear(now)
         try:
-            self._trip(now)
+            job = self._trip(now)
         except ServerError:
             if self.state.stop_at is None:
                 self._change(unanswered=self.state.unanswered or self.state.running is None)
                 raise
             return self._stop_without_server(now)
-        if self.state.running is None and self.state.held:
-            self._start()
+        if job or (self.state.running is None and self.state.held):
+            self._start(job)
         elif self.state.running is None and self.state.stop_at is None:
             self.processes.prepare()
         return self._rest(now)
@@ -240,8 +243,13 @@ class Worker:
         if state.running is None:
             return
         if (ending := self.processes.poll()) is not None:
-            self._go_on(self._end(state.running, ending), now, starts=False)
-            self._learn(now - state.started_at - self._prepared_seconds)
+            end = self._end(state.running, ending)
+            claim, _, held, ended, started_at, _, number, lease_until, renew_at, look_at, limit, _, stop_at = state
+            ended = ended if end is None else (*ended, end)
+            limit = self._fitting(now - started_at - self._prepared_seconds, limit)
+            # Without the lock: where a job runs beside its worker, there is no keeper.
+            self.state = _state((claim if held or ended else "", None, held, ended, started_at, "", number, lease_until,
+                                 renew_at, look_at, limit, False, stop_at))  # fmt: skip
         if ending is not None or state.killed:
             return
         timeout = self._job_class(state.running).timeout
@@ -256,19 +264,19 @@ class Worker:
         self._change(killed=why, **changes)
         self.processes.kill()
 
-    def _trip(self, now: float) -> None:
-        """One round trip, if there is anything to say or to ask."""
+    def _trip(self, now: float) -> store.Leased | None:
+        """One round trip, if there is anything to say or to ask. Answers the job that it began with, if it did."""
         state, settings = self.state, self.settings
         # Taken apart as a whole, and below made anew as a whole: half the time of going field by field.
-        claim, running, held, over, started_at, _, number, lease_until, renew_at, look_at, limit, _, stop_at = state
+        claim, running, held, over, started_at, why, number, lease_until, renew_at, look_at, limit, _, stop_at = state
         is_slow = running is not None and now >= started_at + BATCH_SECONDS
         is_late = stop_at is not None or lease_until - now < LEAST_LEASE_SECONDS
         if held and (is_slow or is_late):
             with self.lock:
                 self.put_held_back()
-                state, held = self.state, ()
+                state, held = self.state, self.state.held
         if held and over and now < min(renew_at, look_at):
-            return  # these jobs are short: how one ended is told together with the next ones' ends
+            return None  # these jobs are short: how one ended is told together with the next ones' ends
         ended = state.arrows()
         arrows = ended.copy()
         renews = running is not None and now >= renew_at
@@ -283,7 +291,7 @@ class Worker:
             wanted = f"{self.name}:{number}"
             arrows.append(_claim((wanted, settings.subscription.text, limit, settings.lease)))
         if not arrows:
-            return
+            return None
 
         stamp = self.clock.stamp()
         if looks and wants and not ended:
@@ -294,10 +302,10 @@ class Worker:
         # From here on nothing can fail: had the trip failed, the state is as it was, and the next tick says it again.
         if ended:
             self._tell(ended, answers)
-        stands = True
+        stands, began = True, None
         with self.lock:
-            # The keeper may have been at it meanwhile.
-            _, _, held, _, _, killed, _, lease_until, renew_at, _, _, _, _ = self.state
+            if self.state is not state:  # the keeper was at it meanwhile
+                _, _, held, _, _, why, _, lease_until, renew_at, _, _, _, _ = self.state
             if renews:
                 stands = next(answers)
                 renew_at = now + settings.lease / RENEWALS_PER_LEASE
@@ -307,8 +315,6 @@ class Worker:
             if looks:
                 next(answers)
                 look_at = now + self._reaper.told((next(answers), next(answers)))
-            if running is None and not held:
-                claim = ""
             if wants:
                 claimed: store.Claimed = next(answers)
                 if claimed.jobs:
@@ -322,8 +328,11 @@ class Worker:
                     limit = 1
                     if settings.burst:
                         stop_at = now
-            self.state = _state((claim, running, held, (), started_at, killed, number, lease_until, renew_at, look_at,
-                                 limit, False, stop_at))  # fmt: skip
+            if held and running is None and self._may_start(begins_at := self.clock.elapsed(), lease_until):
+                began = running = held[0]
+                held, started_at = held[1:], begins_at
+            self.state = _state((claim if running or held else "", running, held, (), started_at, why, number,
+                                 lease_until, renew_at, look_at, limit, False, stop_at))  # fmt: skip
         if wants and self._events.each_job:
             for job in claimed.jobs:
                 self._events.emit("claimed", job=job.id, queue=job.queue, attempt=job.attempt, worker=self.name)
@@ -332,6 +341,7 @@ class Worker:
             for job in (running, *held):
                 self._lost(job.id)
             self._kill(_LEASE_LOST, held=())
+        return began
 
     def put_held_back(self) -> None:
         """Release what is held with the next trip: nothing is to wait behind a slow job, nor for a worker that stops or
@@ -341,36 +351,37 @@ class Worker:
         back = store.Release(self.state.claim, tuple(job.id for job in self.state.held))
         self.state = self.state._replace(held=(), ended=(*self.state.ended, back))
 
-    def _start(self) -> None:
-        """Start what is held: one job in a child, or in-line all of them, one after another."""
+    def _start(self, begun: store.Leased | None) -> None:
+        """Start the job that was begun with, and what is held: one in a child, or in-line all, one after another."""
         began_at = now = self.clock.elapsed()
         done = 0
         end: _End = None
         self.processes.leased(self.state.lease_until)
-        while job := self._go_on(end, now):
+        while job := begun or self._go_on(end, now):
+            begun = None
             task = self._task(job)
-            if isinstance(task, Raised):
-                end = self._end(job, task)
-            else:
+            if not isinstance(task, Raised):
                 self.processes.give(task)
-                ending = self.processes.poll()
-                if ending is None:
-                    now = self.clock.elapsed()
-                    self.processes.prepare(max(self.state.limit, 1 + len(self.state.held)))
-                    self._prepared_seconds = self.clock.elapsed() - now
-                    return
-                end = self._end(job, ending)
-            done += 1
+            ending = task if isinstance(task, Raised) else self.processes.poll()
+            if ending is None:
+                now = self.clock.elapsed()
+                self.processes.prepare(max(self.state.limit, 1 + len(self.state.held)))
+                self._prepared_seconds = self.clock.elapsed() - now
+                return
+            end, done = self._end(job, ending), done + 1
             now = self.clock.elapsed()
-        if done:
-            self._learn((now - began_at) / done)
+        if done and (limit := self._fitting((now - began_at) / done, self.state.limit)) != self.state.limit:
+            self._change(limit=limit)
 
-    def _learn(self, each_seconds: float) -> None:
-        """How many to claim next, from how long jobs took."""
+    def _fitting(self, each_seconds: float, limit: int) -> int:
+        """How many to claim next, from how long jobs took and how many might be claimed until now."""
         fitting = BATCH_SECONDS / (each_seconds or 1e-6)
-        self._change(limit=min(self._batch_limit, 2 * self.state.limit, int(fitting)) if fitting >= 2 else 1)
+        return min(self._batch_limit, 2 * limit, int(fitting)) if fitting >= 2 else 1
 
-    def _go_on(self, end: _End, now: float, starts: bool = True) -> store.Leased | None:
+    def _may_start(self, now: float, lease_until: float) -> bool:
+        return self.asked_to_stop_at is None and lease_until - now >= LEAST_LEASE_SECONDS
+
+    def _go_on(self, end: _End, now: float) -> store.Leased | None:
         """Note how the running job ended, and, if it may be, begin with the next one: one change of state for both.
 
         With `_replace`, and one change for each, a job would take 3 µs more.
@@ -379,13 +390,11 @@ class Worker:
             # The keeper may have given back what was held.
             state = self.state
             claim, _, held, ended, started_at, _, _, lease_until, _, _, _, _, _ = state
-            if end is not None:
-                ended += (end,)
+            ended = ended if end is None else (*ended, end)
             job = None
-            if held and starts and self.asked_to_stop_at is None and lease_until - now >= LEAST_LEASE_SECONDS:
+            if held and self._may_start(now, lease_until):
                 job, held, started_at = held[0], held[1:], now
-            if not (job or held or ended):
-                claim = ""
+            claim = claim if job or held or ended else ""
             self.state = _state((claim, job, held, ended, started_at, "") + state[6:])  # noqa: RUF005  (half the time)
         return job
 
@@ -431,10 +440,9 @@ class Worker:
         return self._failed(job, killed if isinstance(killed, Raised) else Raised("ChildDied", ending.what, ""))
 
     def _failed(self, job: store.Leased, raised: Raised) -> store.Retry | store.Fail:
-        job_class = self._job_class(job)
-        failures = job.failures + 1
+        job_class, failures = self._job_class(job), job.failures + 1
         told = {"error": raised.error, "message": raised.message, "traceback": raised.traceback}
-        failure = json.dumps({**told, "attempt": job.attempt, "worker": self.name, "queue": job.queue})
+        failure = json.dumps({"queue": job.queue, "attempt": job.attempt, "worker": self.name, **told})
         if raised.may_retry and failures <= job_class.retries:
             asked = raised.retry_in_seconds
             wait_seconds = job_class.backoff.delay_seconds(failures, self._rng) if asked is None else asked
@@ -461,17 +469,11 @@ class Worker:
             elif isinstance(arrow, (store.Retry, store.Fail, store.Drop)):
                 if not answer:
                     self._lost(arrow.id)
-                    continue
-                if isinstance(arrow, store.Drop):
+                elif isinstance(arrow, store.Drop):
                     self._events.emit("dropped", job=arrow.id, worker=self.name, reason=arrow.reason)
-                    continue
-                failure = json.loads(arrow.failure)
-                told = ("queue", "attempt", "worker", "error", "message", "traceback")
-                fields = {name: failure[name] for name in told}
-                if isinstance(arrow, store.Retry):
-                    self._events.emit("retry", job=arrow.id, **fields, in_seconds=arrow.in_seconds)
                 else:
-                    self._events.emit("failed", job=arrow.id, **fields)
+                    more = {"in_seconds": arrow.in_seconds} if isinstance(arrow, store.Retry) else {}
+                    self._events.emit("retry" if more else "failed", job=arrow.id, **json.loads(arrow.failure), **more)
 
     def _lost(self, id: str) -> None:
         self._events.emit("lease_lost", job=id, worker=self.name)

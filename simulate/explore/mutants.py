@@ -161,7 +161,7 @@ MUTANTS: tuple[Mutant, ...] = (
          "                if since + lifetime > now:", "                if since > now:"),
     # The worker.
     _one("a job is started on a lease that ran out", "two run it at once", AMID, WORKER,
-         " and lease_until - now >= LEAST_LEASE_SECONDS:", ":"),
+         " and lease_until - now >= LEAST_LEASE_SECONDS\n", "\n"),
     _one("the lease is counted from the answer", "a worker believes in more than the server promised", AMID, WORKER,
          "lease_until = now + claimed.lease_seconds", "lease_until = self.clock.elapsed() + claimed.lease_seconds"),
     _one("a claim without an answer is asked for under another name", "what it took is stranded", LOST_REPLY, WORKER,
