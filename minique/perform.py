@@ -8,11 +8,11 @@ import os
 import random
 import sys
 import traceback
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import partial
-from types import CoroutineType, MappingProxyType
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from minique.call import Call, as_json, check_value
@@ -74,16 +74,27 @@ class RunningJob:
     """The object that performs; None for a decorated function."""
     attempt: int
     """1 for the first try; each failure and each death of a worker counts one more."""
-    name: str = ""
-    """That of its job class."""
-    args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] = MappingProxyType({})
+    job_class: JobClass
+    _call: Call
     _follow_ups_bytes = 0
 
     def __init__(self, context: Context, lease_until: Callable[[], float], clock: Clock) -> None:
         self.id, self.queue, self.attempt, self._slot = context
         self._lease_until = lease_until
         self._clock = clock
+
+    @property
+    def name(self) -> str:
+        """The name of its job class."""
+        return self.job_class.name
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        return tuple(self._call.args)
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        return dict(self._call.kwargs)
 
     @property
     def planned_at(self) -> datetime | None:
@@ -193,7 +204,7 @@ def run(
     `lease_until` answers until when the job is this worker's, on the clock's elapsed seconds.
     """
     running = RunningJob(context, lease_until, clock or SystemClock())
-    running.name, running.args, running.kwargs = job_class.name, tuple(call.args), call.kwargs
+    running.job_class, running._call = job_class, call
     token = _current.set(running)
     forks = _forks
     try:
