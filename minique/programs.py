@@ -73,8 +73,9 @@ def work(
         events.emit("paused", worker=name)
 
     def resume() -> None:
-        worker.resume()
-        events.emit("resumed", worker=name)
+        if worker.is_paused:  # systemd and others send CONT after each TERM
+            worker.resume()
+            events.emit("resumed", worker=name)
 
     def show_stacks() -> None:
         events.emit("stacks_shown", worker=name, pid=os.getpid())

@@ -224,8 +224,9 @@ def its_workers_resume(it: Situation) -> None:
     it.send(signal.SIGUSR2)
     it.says("paused", 2)
     it.send(signal.SIGCONT)
-    it.says("resumed", 4)  # once for the one before
+    it.says("resumed", 2)
     it.note().result(PATIENCE_SECONDS)
+    assert it.running.log().count(" resumed ") == 2, "the one before found nobody paused"
 
 
 def writes(it: Situation) -> None:
