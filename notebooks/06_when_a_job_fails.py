@@ -161,7 +161,7 @@ Table(
 #
 # Jitter draws the delay at random, anywhere between nothing and the limit. In the last picture nobody marches any longer. The same
 # charges make about as many calls, even a few more, since a delay is half as long on average. But they arrive as drizzle, and the bank
-# has an answer for each. This is what minique does when you say nothing:
+# has, once it is back, an answer for each. This is what minique does when you say nothing:
 
 # %%
 from minique.backoff import Backoff
