@@ -247,7 +247,7 @@ class MemoryStore(Store):
             if queue is None:
                 break
             seen.append(queue)
-            ids = self._queues.get(queue) or deque()
+            ids = self._queues.get(queue) or deque[str]()
             passed = 0
             while room > 0 and ids and passed < _GHOSTS_AT_ONCE:
                 id = ids[0]
@@ -258,11 +258,11 @@ class MemoryStore(Store):
                     expired.append(id)
                 else:
                     # One that saw its worker die is taken alone, so that it takes no neighbours with it.
-                    died = id in deaths
+                    died = len(deaths[id]) if id in deaths else 0
                     if died and taken:
                         room = 0
                         break
-                    taken.append(_in_hand((id, queue, failures.get(id, 0), len(deaths.get(id, ())), record)))
+                    taken.append(_in_hand((id, queue, failures.get(id, 0), died, record)))
                     held[id] = queue
                     leased[id] = claim
                     room = 0 if died else room - 1

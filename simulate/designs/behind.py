@@ -14,13 +14,14 @@ from minique.store import Arrow, Claim, Claimed, Release, Store
 class Behind:
     """What stands behind the bell of one worker, and what was said to it."""
 
-    __slots__ = ("_claim", "_drawn_at", "_now", "_said", "_store", "is_rung")
+    __slots__ = ("_claim", "_drawn_at", "_now", "_store", "is_rung", "said")
 
     def __init__(self, store: Store, now: Callable[[], float]) -> None:
         self._store = store
         self._now = now
         self._claim: Claim | None = None
-        self._said: Claimed | None = None
+        self.said: Claimed | None = None
+        """What was claimed for which nobody has asked."""
         self._drawn_at = 0.0
         self.is_rung = False
         """The bell rang, and whoever listened is still there."""
@@ -28,7 +29,7 @@ class Behind:
     def expect(self, arrows: Sequence[Arrow], answers: Sequence[Any]) -> None:
         """Notes which claim came back empty, and will be asked for again; after another, or a release, none."""
         last = arrows[-1]
-        if last.__class__ is Claim:
+        if type(last) is Claim:
             self._claim = None if answers[-1].jobs else last
         elif self._claim is not None and any(arrow.__class__ is Release for arrow in arrows):
             self._claim = None
@@ -39,18 +40,18 @@ class Behind:
             self.is_rung = False
             claimed: Claimed = self._store.trip((self._claim,), "")[0]
             if claimed.jobs:
-                self._said, self._drawn_at, self._claim = claimed, self._now(), None
+                self.said, self._drawn_at, self._claim = claimed, self._now(), None
 
     def has_drawn(self) -> bool:
         """Whether jobs were claimed for which nobody has asked."""
-        return self._said is not None
+        return self.said is not None
 
     def answer(self, arrows: Sequence[Arrow]) -> list[Any] | None:
         """What was said already to these arrows, if they are that claim alone; a trip with others says it again."""
-        said = self._said
+        said = self.said
         if said is None or not any(arrow.__class__ in (Claim, Release) for arrow in arrows):
             return None
-        self._said = None
+        self.said = None
         if len(arrows) > 1 or arrows[0].__class__ is not Claim:
             return None
         # The lease has run since.

@@ -67,7 +67,7 @@ class TickedStore(Store):
 
     def trip(self, arrows: Sequence[Arrow], now: str) -> list[Any]:
         behind = self.behind
-        said = behind.answer(arrows)
+        said = behind.answer(arrows) if behind.said else None
         if said is None:
             if not self.acts:
                 raise TooEarly
@@ -154,6 +154,7 @@ class Ticks:
         self._worker = design.worker(process, self._store, self._child, self._clock)
         # Bound here once: that takes as long as a call.
         self._bound_tick, self._bound_listen, self._bound_rung = self._tick, self._listen, self._rung
+        self._bound_woken, self._bound_draw = self._woken, self._store.behind.draw
         world.hub.at(world.hub.now + self._half, self._first_tick, world.hub.now)
 
     def _first_tick(self, began_at: float) -> None:
@@ -218,12 +219,12 @@ class Ticks:
             self._design.rests(self._process.number)
 
     def _rung(self) -> None:
-        behind, now = self._store.behind, self._hub.now
-        behind.is_rung = True
-        self._hub.at(now, behind.draw)
+        now = self._hub.now
+        self._store.behind.is_rung = True
+        self._hub.at(now, self._bound_draw)
         wakes_at = now + self._costs.wake_up
         self._design.rested(self._process.number, wakes_at)
-        self._hub.at(wakes_at, self._woken, wakes_at)
+        self._hub.at(wakes_at, self._bound_woken, wakes_at)
 
     def _woken(self, time: float) -> None:
         if not self._store.behind.has_drawn():
