@@ -132,7 +132,7 @@ def run(options: argparse.Namespace, clock: Clock) -> int:
                 with progress_bar(len(setting.designs), clock, "trying", "designs") as advance:
                     scouts = live_check.scouted(setting, *known, advance)
                 plan = live_check.planned(setting, scouts)
-                with progress_bar(float(sum(one.jobs for one in plan)), clock, "playing") as advance:
+                with progress_bar(sum(one.work for one in plan), clock, "playing") as advance:
                     checked = live_check.check(setting, plan, *known, advance)
                 keep_checked(options, checked)
                 return FINE

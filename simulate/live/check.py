@@ -42,6 +42,8 @@ SERVICE_SECONDS = 0.02
 by the number of workers, so that it has as many."""
 PILOT_SHARE = 1 / 4
 """Of the jobs of a run, in each pilot."""
+PREDICTED_SHARE = 0.1
+"""Of the time that a run takes, about, for all that is simulated of it."""
 PILOT_SEED = 7919
 SCOUTED_UTILISATION = 0.7
 PARTS = ("before", "after")
@@ -152,6 +154,11 @@ class Planned:
     """Turn by turn, as many as `PARTS`."""
 
     @property
+    def work(self) -> float:
+        """All that there is to do, in jobs that are played; for a progress bar."""
+        return self.jobs + len(self.pilots) * self.load.jobs * PREDICTED_SHARE
+
+    @property
     def jobs(self) -> int:
         return len(self.pilots) * self.load.jobs + sum(pilot.jobs for pilots in self.pilots for pilot in pilots)
 
@@ -227,8 +234,8 @@ def check(
 ) -> Checked:
     """Plays everything, turn by turn, and then says what it should have been. Raises BenchError.
 
-    The given costs say what a fork takes, and how a step that was seen is taken apart. `advance` is told how many jobs
-    are done.
+    The given costs say what a fork takes, and how a step that was seen is taken apart. `advance` is told how much
+    of the `work` is done.
     """
     before = os.getloadavg()
     phase = phase_of(setting.every, overshoot, setting.seed)
@@ -265,6 +272,8 @@ def check(
             pilots[one.name].append({"turn": turn + 1, "utilisation": one.at, **lesson.means()})
             whole = lesson.completed([other for other in own if other is not lesson])
             said.append(foretold(one.name, one.load, setting.workers, whole, costs, setting.every, setting.seed))
+            done += one.load.jobs * PREDICTED_SHARE
+            advance(done)
         cells += [
             Cell(
                 one.name, one.at, busy, one.load.jobs, measure,

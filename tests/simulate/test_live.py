@@ -349,6 +349,7 @@ class TestCheck:
         forked, daemon = (next(one.load for one in plan if one.name == name) for name in ("minique", "naive"))
         assert daemon.service.mean() == pytest.approx(forked.service.mean() / 4)
         assert sum(one.jobs for one in plan) == len(plan) * 2 * 1500
+        assert sum(one.work for one in plan) == len(plan) * 2 * 1600  # what is simulated takes a while, too
 
     def test_it_says_of_each_design_and_load_whether_the_simulator_was_right(self, tmp_path: Path) -> None:
         words = ("--check", "--designs", "inline,naive", "--utilisations", "0.5", "--costs", costs_file(tmp_path))
