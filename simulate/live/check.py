@@ -189,10 +189,8 @@ def scouted(
 
 
 def with_overhead(name: str, costs: Costs, lesson: Lesson) -> Costs:
-    """Costs that add up to the steps between jobs that were seen, if any were and these are the less: where the machine
-    was busy elsewhere for a moment, a load is rather too heavy afterwards than too light.
-    """
-    if not len(lesson.between) or lesson.between.took.mean() >= overhead(name, costs):
+    """Costs that add up to the steps between jobs that were seen, if any were."""
+    if not len(lesson.between):
         return costs
     last = "commit" if name == "naive" else PAID[name][1]
     more: dict[str, Any] = {last: getattr(costs, last) + float(lesson.between.took.mean()) - overhead(name, costs)}
