@@ -68,7 +68,9 @@ class Server:
         if not url.startswith("unix://"):
             settings["socket_keepalive"] = True
         try:
-            database = "" if url.startswith("unix://") else urlsplit(url).path.strip("/")
+            parts = urlsplit(url)
+            database = "" if parts.scheme == "unix" else parts.path.strip("/")
+            (parts.hostname or "").encode("idna")  # fails here for a name that no host can have, and not at each call
             if database and not database.isdecimal():
                 # The client library takes number 0 then, and nobody would know where the jobs are.
                 raise ValueError(f"{database!r} is not the number of a database")
