@@ -1,8 +1,9 @@
 """A private Valkey server from a wheel, with its data in a folder: for trying things, tests, and small single machines.
 
 The first process that asks for a folder starts its server; others that ask meanwhile share it, through a socket in the
-file system, and no port is opened. The server ends with the process that started it. Its append-only file is on, so the
-next one finds the jobs where they were; what was acknowledged in the last second before a power cut may be missing.
+file system, and no port is opened. The server ends with the process that started it; when that is killed it goes on,
+for whoever uses it or comes next, until somebody ends it. Its append-only file is on, so the next one finds the jobs
+where they were; what was acknowledged in the last second before a power cut may be missing.
 """
 
 from __future__ import annotations
