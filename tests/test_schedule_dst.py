@@ -208,8 +208,8 @@ def test_slots_are_those_of_debian_cron_in_a_sample_of_changes_of_every_zone():
             there = list(changes(zone, year_start(year), year_start(year + 1)))
             if there:
                 change = there[chance(name) % len(there)]
-                tried = sorted(expressions(zone, change), key=lambda one: chance(name, one))[:2]
-                found += differences(name, change, tried)
+                tried = min(expressions(zone, change), key=lambda one: chance(name, one))
+                found += differences(name, change, [tried])
                 looked_at += 1
                 break
     assert not found
