@@ -44,6 +44,7 @@ GAP_SECONDS = 0.01
 READY_SECONDS = 10.0
 FAST_BEFORE_SLOW = 200
 """So that a worker has learnt to claim many at a time when the slow ones come."""
+SETTLED_SECONDS = 60.0
 QUIET_SECONDS = 0.3
 """A worker that has run nothing for so long will not."""
 DAY_SECONDS = 86_400.0
@@ -290,10 +291,26 @@ def grown(url: str, number: int, queued: int, delayed: int, queues: int, subscri
             client.store.enqueue("", f"bench-{n}", some)
     else:
         contender.enqueue_many(range(max(queued, enough)))
+    _settle(server)
     found = Figures()
     _measure(server, found, SPARE, number + SPARE)
     contender.serve()
     return found
+
+
+def _settle(server: Server) -> None:
+    """Wait until the server writes no file in the background any more: after so much has come it does, on this core."""
+    gives_up = _clock.elapsed() + SETTLED_SECONDS
+    while True:
+        told = meter.as_dict(str(server.call_one("INFO", "persistence")))
+        if not any(told.get(name, "0") != "0" for name in _IN_THE_BACKGROUND):
+            return
+        if _clock.elapsed() > gives_up:
+            raise Trouble(f"the server was still writing its files after {SETTLED_SECONDS:g} s")
+        sleep_until(LOOK_EVERY_SECONDS)
+
+
+_IN_THE_BACKGROUND = ("rdb_bgsave_in_progress", "aof_rewrite_in_progress", "aof_rewrite_scheduled")
 
 
 # Long jobs, long lives.
