@@ -14,12 +14,13 @@ from minique.store import Arrow, Claim, Claimed, Release, Store
 class Behind:
     """What stands behind the bell of one worker, and what was said to it."""
 
-    __slots__ = ("_claim", "_drawn_at", "_now", "_store", "is_rung", "said")
+    __slots__ = ("_drawn_at", "_now", "_store", "claim", "is_rung", "said")
 
     def __init__(self, store: Store, now: Callable[[], float]) -> None:
         self._store = store
         self._now = now
-        self._claim: Claim | None = None
+        self.claim: Claim | None = None
+        """What came back empty, and will be asked for again."""
         self.said: Claimed | None = None
         """What was claimed for which nobody has asked."""
         self._drawn_at = 0.0
@@ -30,17 +31,17 @@ class Behind:
         """Notes which claim came back empty, and will be asked for again; after another, or a release, none."""
         last = arrows[-1]
         if type(last) is Claim:
-            self._claim = None if answers[-1].jobs else last
-        elif self._claim is not None and any(arrow.__class__ is Release for arrow in arrows):
-            self._claim = None
+            self.claim = None if answers[-1].jobs else last
+        elif self.claim is not None and any(arrow.__class__ is Release for arrow in arrows):
+            self.claim = None
 
     def draw(self, _: object = None) -> None:
         """The bell has rung, and what rang it is over."""
-        if self.is_rung and self._claim is not None:
+        if self.is_rung and self.claim is not None:
             self.is_rung = False
-            claimed: Claimed = self._store.trip((self._claim,), "")[0]
+            claimed: Claimed = self._store.trip((self.claim,), "")[0]
             if claimed.jobs:
-                self.said, self._drawn_at, self._claim = claimed, self._now(), None
+                self.said, self._drawn_at, self.claim = claimed, self._now(), None
 
     def has_drawn(self) -> bool:
         """Whether jobs were claimed for which nobody has asked."""
