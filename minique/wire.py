@@ -191,11 +191,14 @@ def _close_what_is_the_parents() -> None:
     """
     for one in _connections:
         connection = one()
-        # One without a socket, such as that of a simulated server, must not keep the others open.
         socket = getattr(connection, "_sock", None)
         if connection is not None and socket is not None:
-            connection._sock = None
-            _close(_detach(socket))
+            try:
+                descriptor = _detach(socket)
+                connection._sock = None
+                _close(descriptor)
+            except (TypeError, OSError):
+                pass  # one without a real socket, such as that of a simulated server, must not keep the others open
 
 
 if hasattr(os, "register_at_fork"):  # where there are forks
