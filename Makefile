@@ -27,7 +27,7 @@ check: setup  ## format, lint and types
 	$(BIN)/mypy
 
 test: check  ## everything that must hold, on real servers (a few minutes)
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 prove: setup mutants  ## longer proofs: every fault of the catalogue is found; the same machines with many more examples
 	$(BIN)/python -m pytest -n 2 -m prove

@@ -38,8 +38,17 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
 _numbers = count(1)
 
 
+LONGEST = (
+    "test_notebooks", "test_docs", "test_cli", "test_throughput", "test_guarantees", "test_chaos", "test_durability",
+    "test_server_moods", "test_sweep", "test_bench", "test_live", "test_explore", "test_supervisor",
+)  # fmt: skip
+"""These files take a minute or more each, so they begin first: nobody is to wait for one that began last."""
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Long tests run when asked for by `-m prove` or `-m soak`; otherwise pytest counts them as deselected."""
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(LONGEST)))
     asked = config.getoption("markexpr")
     for marker in ("prove", "soak"):
         if marker in asked:
