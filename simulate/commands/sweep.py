@@ -88,6 +88,11 @@ def run(options: argparse.Namespace, clock: Clock) -> int:
     ready(options)  # before anything is measured
     overshoot = calibrated(options, clock) if options.live else 0.0
     setting = sweep.Setting(**{name: getattr(options, name) for name in SET}, costs=chosen_costs(options))
+    if options.live:
+        try:
+            crosses.check_values(options.over, values, setting.costs)
+        except ValueError as problem:
+            raise UsageError(str(problem)) from None
 
     def experiment(advance: Callable[[float], None]) -> sweep.Sweep:
         return sweep.sweep(options.over, values, designs, setting, seed, times, advance)

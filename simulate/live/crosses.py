@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from simulate.benches.server import bench
+from simulate.costs import Costs
 from simulate.intervals import Estimate, Numbers, mean_interval, paired_difference
 from simulate.live import runs as live
 from simulate.sweep import PARAMETERS, WARM_UP_SHARE, Setting, Sweep, arrival_rate, load, replication_seeds
@@ -22,11 +23,15 @@ from simulate.workload import Load
 # What a sweep is made from when it is also played: short jobs, short naps, few workers.
 USUAL = Setting(workers=4, service=0.05, poll=0.5)
 
-VALUES = {"workers": (3.0, 4.0, 5.0, 6.0, 8.0), "poll": (0.1, 0.2, 0.5, 1.0, 2.0)}
+VALUES = {
+    "workers": (3.0, 4.0, 5.0, 6.0, 8.0),
+    "poll": (0.1, 0.2, 0.5, 1.0, 2.0),
+    "fork_cost": (0.002, 0.004, 0.008, 0.012),
+}
 """Of parameters whose usual values would be too long."""
 
-SWEPT = ("utilisation", "workers", "poll", "variance")
-"""What can be changed in reality as well."""
+SWEPT = ("utilisation", "workers", "poll", "variance", "fork_cost")
+"""What can be changed in reality as well. A hand-over is made longer by a sleep in the child, before the work."""
 
 LEAST_JOBS = 20
 
@@ -55,9 +60,21 @@ class Cross:
 def check(over: str, designs: Sequence[str]) -> None:
     """Raises ValueError for what cannot be played."""
     if over not in SWEPT:
-        raise ValueError(f"--live: {over.replace('_', ' ')} cannot be set in reality; {', '.join(SWEPT)} can")
+        hint = "; `bench recovery` kills real workers" if over == "lease" else ""
+        raise ValueError(f"--live: {over.replace('_', ' ')} is not swept in reality; {', '.join(SWEPT)} are{hint}")
+    if over == "fork_cost" and set(designs) != {"minique"}:
+        raise ValueError("--live: only minique hands its jobs to children; leave the other designs out")
     if not set(designs) & set(live.DESIGNS):
         raise ValueError(f"--live: none of these designs can be played; {', '.join(live.DESIGNS)} can")
+
+
+def check_values(over: str, values: Sequence[float], costs: Costs) -> None:
+    """Raises ValueError for a cost that is lower than this machine's own."""
+    if over == "fork_cost" and min(values) < costs.hand_over:
+        raise ValueError(
+            f"--live: to hand a job over takes {costs.hand_over:.2g} s here and cannot be made to take "
+            f"{min(values):g}; give --values above it"
+        )
 
 
 def work(
@@ -100,7 +117,11 @@ def crossed(
                     for seed in replication_seeds(found.seed, f"live {found.over} {point.value:g}", runs)
                 ]
                 waits = []
-                with player(here.url, f"sweep-{one.design}-{place}", one.design, at, overshoot, found.seed) as play:
+                longer = at.costs.hand_over - found.setting.costs.hand_over
+                real = live.Setting(
+                    workers=at.workers, every=at.poll, hand_over_longer=max(0.0, longer - overshoot) if longer else 0.0
+                )
+                with player(here.url, f"sweep-{one.design}-{place}", one.design, real, overshoot, found.seed) as play:
                     for own in chosen:
 
                         def tell(jobs: float, before: int = done) -> None:
@@ -142,9 +163,10 @@ Play = Callable[[Load, live.Advance], Numbers]
 
 
 @contextlib.contextmanager
-def player(url: str, namespace: str, design: str, setting: Setting, overshoot: float, seed: int) -> Iterator[Play]:
+def player(
+    url: str, namespace: str, design: str, setting: live.Setting, overshoot: float, seed: int
+) -> Iterator[Play]:  # fmt: skip
     """Real processes of the design; workers of minique stay for all loads, the daemon is started for each."""
-    own = live.Setting(workers=setting.workers, every=setting.poll)
-    phase = live.phase_of(setting.poll, overshoot, seed)
-    with live.stage(url, namespace, design, own, phase) as play:
+    phase = live.phase_of(setting.every, overshoot, seed)
+    with live.stage(url, namespace, design, setting, phase) as play:
         yield lambda load, tell: play(load, tell).waiting

@@ -15,6 +15,9 @@ from naive_daemon.database import Row
 NOTES = "SIMULATE_LIVE_NOTES"
 """The variable that names the file in which rows note when they began and ended."""
 
+HANDING_OVER = "SIMULATE_LIVE_HANDING_OVER_SECONDS"
+"""The variable that says how much longer it is to take until a job of minique begins in its child."""
+
 WAYS = ("sleep", "spin")
 
 _clock = SystemClock()
@@ -23,6 +26,8 @@ _clock = SystemClock()
 @job(queue="live", retries=0)
 def live(number: int, seconds: float, way: str = "sleep") -> tuple[float, float, int, int]:
     """A job of minique: its result says when it ran, on the clock that all processes of a machine share, and where."""
+    if longer := os.environ.get(HANDING_OVER):
+        time.sleep(float(longer))
     return (*run(seconds, way), os.getpid(), os.getppid())
 
 

@@ -226,9 +226,11 @@ def doers(process: Numbers, parent: Numbers) -> Numbers:
 
 
 @contextlib.contextmanager
-def crew(url: str, namespace: str, words: Sequence[str], workers: int, folder: Path) -> Iterator[Crew]:
+def crew(
+    url: str, namespace: str, words: Sequence[str], workers: int, folder: Path, **environment: str
+) -> Iterator[Crew]:  # fmt: skip
     """So many processes started with these words, which have done their first jobs."""
-    with connect(url, namespace) as mq, programs([words] * workers, folder) as running:
+    with connect(url, namespace) as mq, programs([words] * workers, folder, **environment) as running:
         found = Crew(mq, running, folder)
         found.wait(lambda: len(mq.overview().workers) >= workers, "the workers did not start", START_SECONDS)
         jobs = WARM_UP_JOBS * workers
@@ -250,11 +252,14 @@ def play_minique(url: str, namespace: str, load: Load, workers: int, mode: str, 
 
 
 @contextlib.contextmanager
-def _workers(url: str, namespace: str, workers: int, mode: str) -> Iterator[Crew]:
+def _workers(
+    url: str, namespace: str, workers: int, mode: str, hand_over_longer: float = 0.0
+) -> Iterator[Crew]:  # fmt: skip
     words = [*worker_words(url, namespace, mode), "--quiet"]
+    told = {live_jobs.HANDING_OVER: repr(hand_over_longer)} if hand_over_longer else {}
     with (
         tempfile.TemporaryDirectory(prefix="minique-live-") as folder,
-        crew(url, namespace, words, workers, Path(folder)) as there,
+        crew(url, namespace, words, workers, Path(folder), **told) as there,
     ):
         yield there
 
@@ -372,6 +377,7 @@ class Setting:
     seconds: float = 8.0  # for how long jobs arrive
     jobs: int = 0  # or so many, however long that takes
     every: float = 0.5  # the daemon sleeps
+    hand_over_longer: float = 0.0  # until a worker's job begins
     way: str = "sleep"
     repeat: int = 5
     seed: int = 0
@@ -456,5 +462,6 @@ def stage(
     if name == "naive":
         yield lambda load, advance: play_naive(load, setting.every, phase, setting.way, advance)
     else:
-        with _workers(url, namespace, setting.workers, "inline" if name == "inline" else "fork") as there:
+        mode = "inline" if name == "inline" else "fork"
+        with _workers(url, namespace, setting.workers, mode, setting.hand_over_longer) as there:
             yield lambda load, advance: there.play(load, setting.way, advance)

@@ -52,6 +52,26 @@ def test_it_plays_really_and_simulates_the_same_jobs(tmp_path: Path, capsys: pyt
     assert [bool(row["live"]) for row in rows] == [True, False, True]
 
 
+def test_a_job_is_really_handed_over_later(tmp_path: Path) -> None:
+    asked = [
+        "--over",
+        "fork_cost",
+        "--values",
+        "0.05",
+        "--designs",
+        "minique",
+        "--workers",
+        "2",
+        "--utilisation",
+        "0.2",
+    ]
+    asked += ["--live", "--live-runs", "2", "--live-seconds", "0.5", "--replications", "2"]
+    assert cli.main(["sweep", *asked, "--costs", str(costs_file(tmp_path)), "--output", str(tmp_path)]) == 0
+    [series] = json.loads((tmp_path / "sweep-fork-cost.json").read_text())["designs"]
+    [point] = series["points"]
+    assert point["live"]["measured"]["value"] > 0.05 - Costs().hand_over - 0.0002
+
+
 def test_crosses_leave_out_the_same_beginning_in_reality_and_simulated() -> None:
     slow_at_first = np.array([9.0] * 2 + [1.0] * 8)
     found = crosses.cross([slow_at_first, slow_at_first + 1], [slow_at_first, slow_at_first + 2])
@@ -82,15 +102,21 @@ def test_the_figure_has_a_cross_for_each() -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--over", "lease"], "--live: lease cannot be set in reality; utilisation, workers, poll, variance can"),
-        (["--over", "fork_cost"], "--live: fork cost cannot be set in reality"),
+        (["--over", "lease"], "--live: lease is not swept in reality; utilisation, workers, poll, variance, fork_cost"),
+        (["--over", "fork_cost", "--designs", "inline"], "--live: only minique hands its jobs to children"),
         (["--over", "poll", "--designs", "claiming"], "--live: none of these designs can be played; minique, inline,"),
+        (
+            ["--over", "fork_cost", "--values", "1e-9", "--costs", "COSTS"],
+            "here and cannot be made to take 1e-09; give",
+        ),
         (["--over", "poll", "--live-runs", "1"], "--live-runs must be 2 or more"),
     ],
 )
 def test_what_cannot_be_played_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
 ) -> None:
-    assert cli.main(["sweep", "--live", *arguments, "--output", str(tmp_path)]) == cli.USAGE
+    (tmp_path / "out").mkdir()
+    arguments = [str(costs_file(tmp_path)) if one == "COSTS" else one for one in arguments]
+    assert cli.main(["sweep", "--live", *arguments, "--output", str(tmp_path / "out")]) == cli.USAGE
     assert says in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
+    assert not list((tmp_path / "out").iterdir())
