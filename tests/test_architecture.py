@@ -20,6 +20,7 @@ import pytest
 
 from minique import lua
 from minique.keys import KEYS, LIMITS, SUFFIXES
+from tests.conftest import LONGEST
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ROOT / "minique" / "scripts"
@@ -580,6 +581,10 @@ def python_lines(text: str) -> int:
 
 def lua_lines(text: str) -> int:
     return sum(1 for line in text.splitlines() if line.strip() and not line.lstrip().startswith("--"))
+
+
+def test_the_files_that_begin_first_are_there() -> None:
+    assert set(LONGEST) <= {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
 
 
 class TestTheCore:
