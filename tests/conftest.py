@@ -39,10 +39,11 @@ _numbers = count(1)
 
 
 LONGEST = (
-    "test_notebooks", "test_docs", "test_cli", "test_throughput", "test_guarantees", "test_chaos", "test_durability",
-    "test_server_moods", "test_sweep", "test_bench", "test_live", "test_explore", "test_supervisor",
+    "test_processes", "test_notebooks", "test_docs", "test_cli", "test_throughput", "test_guarantees", "test_chaos",
+    "test_durability", "test_server_moods", "test_sweep", "test_bench", "test_live", "test_explore", "test_supervisor",
 )  # fmt: skip
-"""These files take a minute or more each, so they begin first: nobody is to wait for one that began last."""
+"""These files take a minute or more each, so they begin first: nobody is to wait for one that began last. The first of
+them counts the children of its process, and is to find none but its own."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,6 +70,11 @@ def told(path: Path, word: str) -> list[tuple[float, float]]:
     return [(float(planned), float(ran)) for kind, planned, ran in lines if kind == word]
 
 
+def heard(mq: Client) -> set[int]:
+    """The processes that have shown a sign of life, dead ones included."""
+    return {json.loads(row.about)["pid"] for row in mq.overview().workers}
+
+
 @needs_proc
 def test_killed_schedulers_fire_each_slot_once_and_promote_each_job_once(
     minique: Commands, mq: Client, tmp_path: Path
@@ -111,6 +117,8 @@ def test_killed_schedulers_fire_each_slot_once_and_promote_each_job_once(
     assert mq.overview().stats["fire"] == len(fired)
     assert mq.overview().stats["promote"] == DELAYED
 
+    # Those that were started last, too, hear signals by now.
+    until(lambda: {one.pid for one in living} <= heard(mq), PATIENCE_SECONDS)
     for running in [worker, *living]:
         assert is_alive(running.pid), running.log()
         running.signal(signal.SIGTERM)
